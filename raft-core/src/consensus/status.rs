@@ -1,0 +1,76 @@
+//! What the core tells of itself.
+
+use std::collections::BTreeMap;
+
+use crate::types::{ConfState, EntryId, LogIndex, NodeId, Term};
+
+/// What part a node plays (section 5.1, and the pre-candidate of section 9.6 of the dissertation).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Follows a leader, or waits for one.
+    Follower,
+    /// Asks whether an election would be won.
+    PreCandidate,
+    /// Asks for votes.
+    Candidate,
+    /// Leads.
+    Leader,
+}
+
+/// Why something received was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum DropReason {
+    /// Addressed to another node.
+    NotForUs,
+    /// From a node that is no member.
+    NotAMember,
+    /// An answer of an earlier term.
+    StaleTerm,
+    /// An answer to something that was not asked, or that no longer matters.
+    Unexpected,
+    /// Something no correct node sends: entries out of order, a second leader in one term, a match beyond the log.
+    Impossible,
+    /// A vote request while the leader is alive.
+    LeaderAlive,
+}
+
+/// A snapshot of a [`Raft`](super::Raft)'s state, for people and metrics.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// This node.
+    pub id: NodeId,
+    /// Its role.
+    pub role: Role,
+    /// Its term.
+    pub term: Term,
+    /// Who leads, as far as is known.
+    pub leader: Option<NodeId>,
+    /// The last index known to be committed.
+    pub commit: LogIndex,
+    /// The last index that the state machine has reported applied.
+    pub applied: LogIndex,
+    /// The last index that is durable here.
+    pub durable: LogIndex,
+    /// The entry before the first one kept.
+    pub base: EntryId,
+    /// The last entry, durable or not.
+    pub last: EntryId,
+    /// The configuration in force.
+    pub conf_state: ConfState,
+    /// On a leader, every other member.
+    pub peers: BTreeMap<NodeId, PeerStatus>,
+    /// What was dropped, by reason.
+    pub dropped: BTreeMap<DropReason, u64>,
+}
+
+/// What a leader knows of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// The last index known to be durable there.
+    pub match_index: LogIndex,
+    /// The next index to be sent.
+    pub next_index: LogIndex,
+    /// Messages under way.
+    pub inflight: usize,
+}
