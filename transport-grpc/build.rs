@@ -1,0 +1,11 @@
+//! Compiles the protocol with `protox`, in Rust, so that building needs no `protoc`.
+
+use std::error::Error;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=proto/raft.proto");
+    let descriptors = protox::compile(["raft.proto"], ["proto"])?;
+    // Payloads become slices of the frame they arrived in instead of copies.
+    tonic_prost_build::configure().bytes(".eraft.v1.Entry.payload").compile_fds(descriptors)?;
+    Ok(())
+}

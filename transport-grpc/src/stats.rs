@@ -1,0 +1,73 @@
+//! What the transport counts, for metrics and for whoever asks why a peer is silent.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use eraft_core::{NodeId, StoreId};
+
+/// What a [`GrpcTransport`](crate::GrpcTransport) has done for one peer since it was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeerStats {
+    /// Whether a stream to the peer is open now.
+    pub connected: bool,
+    /// The data directory that the peer last named in a handshake; carried, not checked.
+    pub store: Option<StoreId>,
+    /// Streams opened, handshake included; all but the first are reconnects.
+    pub connects: u64,
+    /// Attempts to connect that failed on the way.
+    pub failed_connects: u64,
+    /// Handshakes that failed: an end is not who the other expects.
+    pub refused: u64,
+    /// Messages handed to the stream.
+    pub sent: u64,
+    /// Messages dropped because no stream was open.
+    pub dropped_disconnected: u64,
+    /// Messages dropped because the queue had no room for `send_timeout`.
+    pub dropped_queue_full: u64,
+    /// Messages dropped because they exceed `max_frame_bytes`.
+    pub dropped_oversize: u64,
+    /// Messages dropped from the queue when the stream was lost.
+    pub dropped_stream_lost: u64,
+}
+
+/// What a [`GrpcServer`](crate::GrpcServer) has taken and refused since it was bound.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerStats {
+    /// Messages handed to the inbox.
+    pub received: u64,
+    /// Streams whose handshake was accepted.
+    pub accepted: u64,
+    /// Handshakes refused: another version, cluster, group or node.
+    pub refused: u64,
+    /// Streams closed because a frame or message was malformed or too long.
+    pub malformed: u64,
+    /// Streams closed because a message's `from` or `to` was not that of the handshake.
+    pub misdirected: u64,
+    /// Streams closed because the same node opened a newer one.
+    pub replaced: u64,
+    /// The data directory that each node last named in a handshake; carried, not checked.
+    pub stores: BTreeMap<NodeId, StoreId>,
+}
+
+/// A number that only rises.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    /// Counts one more.
+    pub(crate) fn increment(&self) {
+        self.add(1);
+    }
+
+    /// Counts `many` more.
+    pub(crate) fn add(&self, many: u64) {
+        self.0.fetch_add(many, Ordering::Relaxed);
+    }
+
+    /// How many there were.
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
