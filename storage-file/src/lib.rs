@@ -1,1 +1,3 @@
-//! (to come)
+//! Plain files: a segmented write-ahead log and snapshot files.
+
+pub mod fs;

@@ -1,0 +1,265 @@
+//! What waits for the writer thread, and how an engine ends.
+//!
+//! The queue has no bound of its own, because a save must never block its caller: the caller bounds it by the bytes
+//! that [`Queue::queued_bytes`] tells. Receipts are never completed while the lock is held, since that runs a waker,
+//! which is foreign code.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use eraft_core::{Completion, Receipt, Result, StorageError};
+
+use crate::{GroupCommitOptions, Save};
+
+/// One call that waits for its turn.
+#[derive(Debug)]
+struct Call {
+    /// What to make durable; a call without it only wants to know when all before it is done.
+    save: Option<Save>,
+    completion: Completion,
+}
+
+/// What the writer thread does next.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// Commit these saves (none where all calls were flushes), then complete these receipts, in this order.
+    Batch(Vec<Save>, Vec<Completion>),
+    /// Nothing came for a while.
+    Idle,
+    /// Everything is done and the engine closes.
+    Close,
+}
+
+/// Invariants:
+///
+/// 1. A call is in `calls`, or in the thread's hands, or its receipt is completed; none is ever lost.
+/// 2. Nothing enters `calls` once `phase` is not `Open`.
+/// 3. `phase` becomes `Ended` only while `calls` is empty, so no receipt overtakes another.
+/// 4. `queued_*` counts saves that entered and whose commit has not returned.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+    queued_bytes: AtomicU64,
+    queued_saves: AtomicU64,
+    /// The first failure, known before any receipt tells it.
+    failure: OnceLock<StorageError>,
+}
+
+#[derive(Debug)]
+struct State {
+    calls: VecDeque<Call>,
+    phase: Phase,
+    /// The thread sleeps: only then does a call cost a system call to wake it.
+    sleeping: bool,
+    /// A commit has happened since the last idle moment.
+    unconfirmed: bool,
+    /// Who waits for the end.
+    closers: Vec<Completion>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Open,
+    Closing,
+    /// How it ended: an error is the first failure.
+    Ended(Result<()>),
+}
+
+impl Queue {
+    pub(crate) fn new() -> Queue {
+        Queue {
+            state: Mutex::new(State {
+                calls: VecDeque::new(),
+                phase: Phase::Open,
+                sleeping: false,
+                unconfirmed: false,
+                closers: Vec::new(),
+            }),
+            changed: Condvar::new(),
+            queued_bytes: AtomicU64::new(0),
+            queued_saves: AtomicU64::new(0),
+            failure: OnceLock::new(),
+        }
+    }
+
+    /// The error that a save would meet now without being queued.
+    pub(crate) fn refusal(&self) -> Option<StorageError> {
+        self.lock().phase.refusal()
+    }
+
+    pub(crate) fn push_save(&self, save: Save) -> Receipt {
+        let bytes = save.size_bytes();
+        // Counted first: the thread must not take off what was not yet added.
+        self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.queued_saves.fetch_add(1, Ordering::Relaxed);
+        self.push(Some(save)).unwrap_or_else(|refusal| {
+            self.taken_off(1, bytes);
+            Receipt::resolved(Err(refusal))
+        })
+    }
+
+    pub(crate) fn push_flush(&self) -> Receipt {
+        self.push(None).unwrap_or_else(|refusal| Receipt::resolved(Err(refusal)))
+    }
+
+    /// Lets nothing more in; the receipt resolves when the thread has finished.
+    pub(crate) fn close(&self) -> Receipt {
+        let mut state = self.lock();
+        if let Phase::Ended(outcome) = &state.phase {
+            return Receipt::resolved(outcome.clone());
+        }
+        state.phase = Phase::Closing;
+        let (completion, receipt) = Receipt::pending();
+        state.closers.push(completion);
+        self.wake(state);
+        receipt
+    }
+
+    /// Waits for the next thing to do.
+    pub(crate) fn next(&self, options: &GroupCommitOptions) -> Next {
+        let mut state = self.lock();
+        loop {
+            if !state.calls.is_empty() {
+                state.unconfirmed = true;
+                let (saves, completions) = state.take_batch(options);
+                return Next::Batch(saves, completions);
+            }
+            if matches!(state.phase, Phase::Closing) {
+                return Next::Close;
+            }
+            state.sleeping = true;
+            let idle_after = options.idle_after.filter(|_| state.unconfirmed);
+            state = match idle_after {
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(idle_after) => {
+                    let (mut state, waited) =
+                        self.changed.wait_timeout(state, idle_after).unwrap_or_else(PoisonError::into_inner);
+                    if waited.timed_out() && state.calls.is_empty() && matches!(state.phase, Phase::Open) {
+                        (state.sleeping, state.unconfirmed) = (false, false);
+                        return Next::Idle;
+                    }
+                    state
+                }
+            };
+            state.sleeping = false;
+        }
+    }
+
+    /// Records the first failure, before anyone is told of it.
+    pub(crate) fn fail(&self, error: &StorageError) {
+        let _only_the_first_counts = self.failure.set(error.clone());
+    }
+
+    pub(crate) fn failure(&self) -> Option<StorageError> {
+        self.failure.get().cloned()
+    }
+
+    /// Answers everything that waits, in order, and lets nothing more in.
+    pub(crate) fn end(&self, outcome: &Result<()>) {
+        loop {
+            let mut state = self.lock();
+            if state.calls.is_empty() {
+                state.phase = Phase::Ended(outcome.clone());
+                return;
+            }
+            let calls = std::mem::take(&mut state.calls);
+            drop(state);
+            for call in calls {
+                if let Some(save) = &call.save {
+                    self.taken_off(1, save.size_bytes());
+                }
+                call.completion.complete(Err(refusal(outcome)));
+            }
+        }
+    }
+
+    /// Tells those who wait for the end; only after [`Queue::end`].
+    pub(crate) fn tell_closers(&self, outcome: &Result<()>) {
+        let closers = std::mem::take(&mut self.lock().closers);
+        for closer in closers {
+            closer.complete(outcome.clone());
+        }
+    }
+
+    pub(crate) fn taken_off(&self, saves: u64, bytes: u64) {
+        self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.queued_saves.fetch_sub(saves, Ordering::Relaxed);
+    }
+
+    pub(crate) fn queued_bytes(&self) -> u64 {
+        self.queued_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn queued_saves(&self) -> u64 {
+        self.queued_saves.load(Ordering::Relaxed)
+    }
+
+    fn push(&self, save: Option<Save>) -> Result<Receipt> {
+        let mut state = self.lock();
+        if let Some(refusal) = state.phase.refusal() {
+            return Err(refusal);
+        }
+        let (completion, receipt) = Receipt::pending();
+        state.calls.push_back(Call { save, completion });
+        self.wake(state);
+        Ok(receipt)
+    }
+
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
+        let sleeping = std::mem::take(&mut state.sleeping);
+        drop(state);
+        if sleeping {
+            self.changed.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No foreign code runs under this lock, so a poisoned one still holds a whole state.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// One save, and those behind it that fit.
+    fn take_batch(&mut self, options: &GroupCommitOptions) -> (Vec<Save>, Vec<Completion>) {
+        let (mut saves, mut completions, mut bytes) = (Vec::new(), Vec::new(), 0_u64);
+        while let Some(call) = self.calls.front() {
+            if let Some(save) = &call.save {
+                let more_bytes = bytes.saturating_add(save.size_bytes());
+                let full = saves.len() >= options.max_batch_saves.max(1) || more_bytes > options.max_batch_bytes;
+                if full && !saves.is_empty() {
+                    break;
+                }
+                bytes = more_bytes;
+            }
+            let Some(Call { save, completion }) = self.calls.pop_front() else { break };
+            saves.extend(save);
+            completions.push(completion);
+        }
+        (saves, completions)
+    }
+}
+
+impl Phase {
+    fn refusal(&self) -> Option<StorageError> {
+        match self {
+            Phase::Open => None,
+            Phase::Closing => Some(refusal(&Ok(()))),
+            Phase::Ended(outcome) => Some(refusal(outcome)),
+        }
+    }
+}
+
+/// What a save is told that comes after the end.
+fn refusal(outcome: &Result<()>) -> StorageError {
+    match outcome {
+        Ok(()) => StorageError::invalid("the store was closed before this call: open it again"),
+        Err(first) => first.poisoned(),
+    }
+}

@@ -1,0 +1,84 @@
+//! The writer thread: takes a batch, commits it, completes its receipts, and stops for good at the first failure.
+//!
+//! It may assume that it alone calls the [`BatchWriter`]. It must never complete a receipt with success before the
+//! commit of its batch has returned, never call the writer again after a failure, and never end with a receipt open.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::Ordering,
+};
+
+use eraft_core::{Result, StorageError, StorageErrorKind};
+
+use crate::{BatchWriter, GroupCommitOptions, Save, group_commit::Shared, queue::Next};
+
+/// The life of the thread.
+pub(crate) fn run<W: BatchWriter>(shared: &Shared, mut writer: W, options: &GroupCommitOptions) {
+    let queue = &shared.queue;
+    // The outer guard is for a waker that panics: it must not leave the rest of the queue without an answer.
+    let outcome = guarded("completing saves", || serve(shared, &mut writer, options));
+    if let Err(error) = &outcome {
+        queue.fail(error);
+    }
+    queue.end(&outcome);
+    // Whatever the writer holds (files, a lock) is given back before the end is told.
+    let dropped = guarded("dropping the writer", || {
+        drop(writer);
+        Ok(())
+    });
+    queue.tell_closers(&outcome.and(dropped));
+}
+
+/// Serves until the engine closes (`Ok`) or fails.
+fn serve<W: BatchWriter>(shared: &Shared, writer: &mut W, options: &GroupCommitOptions) -> Result<()> {
+    let queue = &shared.queue;
+    loop {
+        match queue.next(options) {
+            Next::Batch(saves, completions) => {
+                let outcome = commit(shared, writer, &saves);
+                if let Err(error) = &outcome {
+                    queue.fail(error);
+                }
+                // One tight loop: a woken task that runs meanwhile finds most of its receipts resolved already.
+                for completion in completions {
+                    completion.complete(outcome.clone());
+                }
+                outcome?;
+            }
+            Next::Idle => guarded("confirming the last batch", || writer.idle())?,
+            Next::Close => return guarded("closing the writer", || writer.close()),
+        }
+    }
+}
+
+fn commit<W: BatchWriter>(shared: &Shared, writer: &mut W, saves: &[Save]) -> Result<()> {
+    if saves.is_empty() {
+        return Ok(());
+    }
+    let (count, bytes) = (saves.len() as u64, saves.iter().map(Save::size_bytes).sum());
+    let outcome = guarded("committing a batch", || writer.commit(saves));
+    shared.queue.taken_off(count, bytes);
+    if outcome.is_ok() {
+        shared.batches.fetch_add(1, Ordering::Relaxed);
+        shared.saves.fetch_add(count, Ordering::Relaxed);
+        shared.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+    outcome
+}
+
+/// Turns a panic into an error. Nothing that panicked is used again, so a half-made change in it does no harm.
+fn guarded(during: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let detail = format!("the writer panicked ({}): stop the node and report the bug", panic_text(panic.as_ref()));
+        Err(StorageError::new(StorageErrorKind::Io, during, detail))
+    })
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a text")
+}
