@@ -1,2 +1,53 @@
-//! (to come)
-fn main() {}
+//! `cargo xtask`: what a developer and CI type to check the whole project.
+//!
+//! It probes the machine, runs cargo, and says what ran and what did not; the checks themselves live in the crates. It must
+//! never count as passed what did not run, and never need more than a Rust toolchain to start.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a developer's tool: it starts processes, measures them and writes files under target/"
+)]
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod cargo;
+mod lint;
+mod mutants;
+mod probe;
+mod test;
+
+/// Checks the whole project.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Probes the machine, runs every test, and says what was skipped and how to enable it.
+    Test(test::Args),
+    /// Formatting, clippy and the documentation, every warning an error.
+    Lint,
+    /// Puts known bugs back one at a time; each must turn its test red.
+    Mutants(mutants::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().task {
+        Task::Test(args) => test::run(&args),
+        Task::Lint => lint::run(),
+        Task::Mutants(args) => mutants::run(&args),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! `cargo xtask test`: every test of the workspace, with an honest count.
+//!
+//! It runs plain `cargo test` with `--show-output`, because a test that cannot run here passes and prints
+//! `SKIPPED <test>: <reason>`, and libtest hides what a passing test prints. A test that did so is counted as skipped, never
+//! as passed. What the tests are told goes through three variables: `ERAFT_REQUIRE` (names of probes whose absence must
+//! fail a test instead of skipping it), `ERAFT_LONG` and `ERAFT_SEED`.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use self::output::{Output, Report};
+use crate::{cargo, probe};
+
+mod output;
+
+/// What `cargo xtask test` may be told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Fail, instead of skipping, where one of these is missing (comma separated; the names of the table).
+    #[arg(long, value_delimiter = ',')]
+    require: Vec<String>,
+    /// Run the long versions: 30 rounds of the kill test, 20 power cuts on each file system.
+    #[arg(long)]
+    long: bool,
+    /// The seed of the random tests; without it each draws its own or takes its default, and prints it.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Only these packages (as `cargo test -p`); without it the whole workspace.
+    #[arg(long, short)]
+    package: Vec<String>,
+}
+
+/// Probes, runs, reports; true when nothing failed and nothing required was skipped.
+pub(crate) fn run(args: &Args) -> Result<bool> {
+    let require: Vec<&str> = args.require.iter().map(|name| name.trim()).filter(|name| !name.is_empty()).collect();
+    let findings = probe::all();
+    probe::print_table(&findings);
+    let missing = missing(&require, &findings)?;
+    if !missing.is_empty() {
+        println!("\nrequired, and not here: {}", missing.join(", "));
+        println!("\n0 passed, {} failed, 0 skipped", missing.len());
+        return Ok(false);
+    }
+
+    let started = Instant::now();
+    let (report, cargo_failed) = cargo_test(args, &require)?;
+    let seconds = started.elapsed().as_secs();
+    let required_skips: Vec<_> =
+        report.skipped.iter().filter(|skip| require.iter().any(|name| skip.reason.contains(name))).collect();
+
+    println!("\ntook {} min {:02} s", seconds / 60, seconds % 60);
+    for skip in &report.skipped {
+        println!("SKIPPED {}: {}", skip.test, skip.reason);
+    }
+    for skip in &required_skips {
+        println!("FAILED {}: skipped, although `{}` is required", skip.test, skip.reason);
+    }
+    for failure in &report.failed {
+        println!("FAILED {failure}");
+    }
+    let mut failed = report.failed.len() + required_skips.len();
+    if cargo_failed && failed == 0 {
+        println!("FAILED cargo test: it did not build or did not run to its end; see above");
+        failed = 1;
+    }
+    let skipped = report.skipped.len() - required_skips.len();
+    println!("\n{} passed, {failed} failed, {skipped} skipped", report.passed);
+    Ok(failed == 0)
+}
+
+/// Which of the required names were not found; a name that no probe bears is an error.
+fn missing<'a>(require: &[&'a str], findings: &[probe::Finding]) -> Result<Vec<&'a str>> {
+    let mut missing = Vec::new();
+    for name in require {
+        let Some(finding) = findings.iter().find(|finding| finding.probe.name == *name) else {
+            let known: Vec<_> = findings.iter().map(|finding| finding.probe.name).collect();
+            bail!("--require {name}: nothing of that name is probed; known are {}", known.join(", "));
+        };
+        if finding.found.is_err() {
+            missing.push(*name);
+        }
+    }
+    Ok(missing)
+}
+
+/// Runs cargo, shows its progress, and collects what the tests printed; also says whether cargo itself failed.
+fn cargo_test(args: &Args, require: &[&str]) -> Result<(Report, bool)> {
+    let (reader, writer) = std::io::pipe().context("a pipe for cargo's output")?;
+    let mut command = cargo::command(&cargo::root());
+    command.args(["test", "--no-fail-fast"]);
+    if args.package.is_empty() {
+        command.arg("--workspace");
+    }
+    for package in &args.package {
+        command.args(["-p", package]);
+    }
+    command.args(["--", "--show-output"]).env("ERAFT_REQUIRE", require.join(",")).stdin(Stdio::null());
+    if args.long {
+        command.env("ERAFT_LONG", "1");
+    }
+    if let Some(seed) = args.seed {
+        command.env("ERAFT_SEED", seed.to_string());
+    }
+    // One pipe for both, so that "Running tests/x.rs" (stderr) stays in front of what that binary prints (stdout).
+    command.stderr(writer.try_clone().context("a second end of the pipe")?).stdout(writer);
+    let mut child = command.spawn().context("cargo did not start")?;
+    drop(command); // it holds our ends of the pipe: the reader would wait for them for ever
+
+    let mut output = Output::default();
+    let mut lines = BufReader::new(reader);
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line).context("reading cargo's output")? > 0 {
+        let text = String::from_utf8_lossy(&line);
+        if let Some(shown) = output.line(text.trim_end_matches('\n')) {
+            println!("{shown}");
+            let _ = std::io::stdout().flush();
+        }
+        line.clear();
+    }
+    let status = child.wait().context("waiting for cargo")?;
+    Ok((output.finish(), !status.success()))
+}
