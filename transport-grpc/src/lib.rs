@@ -2,11 +2,27 @@
 //!
 //! Each node dials each peer and sends on its own stream; what the peer answers travels on the stream that the peer dials.
 //! No message passes before both ends have told each other who they are and agree.
+//!
+//! - [`GrpcTransport`] is the sending half: `connection` keeps one peer connected, `queue` holds what waits for it.
+//! - [`GrpcServer`] is the receiving half: `admission` bounds the connections, `receiver` checks what they say.
+//! - `handshake` is shared: who may talk to whom. [`wire`] turns messages into bytes and back.
+//!
+//! It may assume that messages may be lost, and loses them rather than hold many. It must never hand on a message whose
+//! sender it has not checked, keep a queue without a bound, or let a peer's bytes panic.
 
+mod admission;
+mod connection;
+mod handshake;
 mod options;
+mod peer;
+#[doc(hidden)]
+pub mod proto;
+mod queue;
+mod receiver;
 mod server;
 mod stats;
 mod transport;
+pub mod wire;
 
 pub use options::GrpcOptions;
 pub use server::{BindError, GrpcServer};

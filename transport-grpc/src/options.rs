@@ -38,7 +38,7 @@ pub struct GrpcOptions {
     /// The first wait before another attempt to connect; it doubles up to `backoff_max`, and each wait is drawn from the
     /// upper half of its range, so that nodes do not dial in step. 50 ms by default.
     pub backoff_min: Duration,
-    /// The longest wait before another attempt to connect. 1 s by default.
+    /// The longest wait before another attempt to connect. 500 ms by default.
     pub backoff_max: Duration,
     /// How often an HTTP/2 ping asks whether the other end lives, on idle connections too. 2 s by default.
     pub keepalive_interval: Duration,
@@ -47,7 +47,7 @@ pub struct GrpcOptions {
     /// How many bytes one stream may have under way before the receiver has taken them (the HTTP/2 window). 2 MiB by
     /// default.
     pub window_bytes: u32,
-    /// How many connections the server holds at once; further ones wait in the listener's backlog. 256 by default.
+    /// How many connections the server holds at once; further ones wait in the listener's backlog. 64 by default.
     pub max_connections: usize,
     /// How long a shutdown waits for streams to end before it cuts them. 1 s by default.
     pub shutdown_timeout: Duration,
@@ -66,11 +66,11 @@ impl Default for GrpcOptions {
             connect_timeout: Duration::from_secs(2),
             handshake_timeout: Duration::from_secs(2),
             backoff_min: Duration::from_millis(50),
-            backoff_max: Duration::from_secs(1),
+            backoff_max: Duration::from_millis(500),
             keepalive_interval: Duration::from_secs(2),
             keepalive_timeout: Duration::from_secs(4),
             window_bytes: 2 << 20,
-            max_connections: 256,
+            max_connections: 64,
             shutdown_timeout: Duration::from_secs(1),
         }
     }

@@ -1,0 +1,225 @@
+//! The streams that peers open to us: greet, then hand every message to the inbox, or close the stream and say why.
+//!
+//! A stream is believed no further than its handshake: each message must come from the node that greeted, and be for us.
+//! One that is malformed or misdirected ends the stream, for whatever follows it is as doubtful.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use eraft_core::{Identity, Inbox, Message, NodeId, StoreId};
+use futures_util::{StreamExt, future, stream, stream::BoxStream};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Request, Response, Status, Streaming};
+use tracing::{debug, info, warn};
+
+use crate::{
+    GrpcOptions, ServerStats,
+    admission::Greeted,
+    handshake::{self, Expect, Refusal},
+    proto::{self, Answer, Frame, raft_server::Raft},
+    stats::Counter,
+    wire,
+};
+
+/// Takes the streams of all peers.
+#[derive(Clone, Debug)]
+pub(crate) struct Receiver(Arc<Shared>);
+
+/// What the streams of all peers share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    ours: Identity,
+    inbox: Arc<dyn Inbox>,
+    options: GrpcOptions,
+    stop: CancellationToken,
+    counters: Counters,
+    peers: Mutex<Peers>,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    received: Counter,
+    accepted: Counter,
+    refused: Counter,
+    malformed: Counter,
+    misdirected: Counter,
+    replaced: Counter,
+}
+
+/// What is known of those that were accepted; bounded by `GrpcOptions::accept`.
+#[derive(Debug, Default)]
+struct Peers {
+    stores: BTreeMap<NodeId, StoreId>,
+    /// Ends the stream that each node opened last, once it opens another.
+    streams: BTreeMap<NodeId, CancellationToken>,
+    /// The last refusal that was logged, so that a peer that keeps trying does not fill the log.
+    told: Option<Refusal>,
+}
+
+/// One accepted stream.
+#[derive(Debug)]
+struct Accepted {
+    shared: Arc<Shared>,
+    peer: NodeId,
+    replaced: CancellationToken,
+    frames: Streaming<Frame>,
+}
+
+impl Receiver {
+    pub(crate) fn new(ours: Identity, inbox: Arc<dyn Inbox>, options: GrpcOptions, stop: CancellationToken) -> Self {
+        let (counters, peers) = (Counters::default(), Mutex::default());
+        Receiver(Arc::new(Shared { ours, inbox, options, stop, counters, peers }))
+    }
+
+    pub(crate) fn stats(&self) -> ServerStats {
+        let counters = &self.0.counters;
+        ServerStats {
+            received: counters.received.get(),
+            accepted: counters.accepted.get(),
+            refused: counters.refused.get(),
+            malformed: counters.malformed.get(),
+            misdirected: counters.misdirected.get(),
+            replaced: counters.replaced.get(),
+            stores: self.0.with_peers(|peers| peers.stores.clone()),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl Raft for Receiver {
+    type DeliverStream = BoxStream<'static, Result<Answer, Status>>;
+
+    async fn deliver(&self, request: Request<Streaming<Frame>>) -> Result<Response<Self::DeliverStream>, Status> {
+        let greeted = request.extensions().get::<Greeted>().cloned().unwrap_or_default();
+        let accepted = Accepted::greet(Arc::clone(&self.0), request.into_inner()).await?;
+        greeted.set();
+        let hello = handshake::hello(&self.0.ours, self.0.options.group, accepted.peer);
+        let first = stream::once(future::ready(Ok(Answer { hello: Some(hello) })));
+        // The stream of answers is what reads the messages: both end together, however either ends.
+        let rest = stream::once(accepted.run()).filter_map(|end| future::ready(end.err().map(Err)));
+        Ok(Response::new(first.chain(rest).boxed()))
+    }
+}
+
+impl Accepted {
+    /// Takes the hello, in bounded time, and judges it.
+    async fn greet(shared: Arc<Shared>, mut frames: Streaming<Frame>) -> Result<Accepted, Status> {
+        let wait = shared.options.handshake_timeout;
+        let first = timeout(wait, frames.message())
+            .await
+            .map_err(|_elapsed| Status::deadline_exceeded(format!("no hello within {wait:?}")))?
+            .map_err(|status| shared.broken(status))?;
+        let judged = match first {
+            Some(Frame { hello: Some(hello), messages }) if messages.is_empty() => {
+                let expect = Expect::AnyOf(&shared.options.accept);
+                handshake::check(&hello, &shared.ours, shared.options.group, expect)
+            }
+            _ => Err(Refusal::NoHello),
+        };
+        let (peer, store) = judged.map_err(|refusal| shared.refuse(refusal))?;
+        shared.counters.accepted.increment();
+        info!(%peer, %store, "peer opened its stream");
+        let replaced = shared.accept(peer, store);
+        Ok(Accepted { shared, peer, replaced, frames })
+    }
+
+    /// Hands on messages until the stream ends; an error is what the peer is told.
+    async fn run(mut self) -> Result<(), Status> {
+        let (stop, replaced) = (self.shared.stop.clone(), self.replaced.clone());
+        let end = tokio::select! {
+            () = stop.cancelled() => Err(Status::unavailable("this node is shutting down")),
+            () = replaced.cancelled() => {
+                self.shared.counters.replaced.increment();
+                Err(Status::aborted("the same node has opened a newer stream"))
+            }
+            end = self.take_all() => end,
+        };
+        match &end {
+            Ok(()) => info!(peer = %self.peer, "peer closed its stream"),
+            Err(status) if matches!(status.code(), Code::InvalidArgument | Code::PermissionDenied) => {
+                warn!(peer = %self.peer, reason = status.message(), "closed the stream of a peer");
+            }
+            Err(status) => info!(peer = %self.peer, reason = status.message(), "the stream of a peer has ended"),
+        }
+        end
+    }
+
+    async fn take_all(&mut self) -> Result<(), Status> {
+        while let Some(frame) = self.frames.message().await.map_err(|status| self.shared.broken(status))? {
+            if frame.hello.is_some() {
+                return Err(self.shared.malformed("a hello stands after the first frame"));
+            }
+            for message in frame.messages {
+                let message = self.verify(message)?;
+                self.shared.inbox.receive(message).await;
+                self.shared.counters.received.increment();
+            }
+        }
+        Ok(())
+    }
+
+    /// The message, if it is whole, from the node that greeted, and for us.
+    fn verify(&self, message: proto::Message) -> Result<Message, Status> {
+        let message = wire::from_proto(message).map_err(|error| self.shared.malformed(&error.to_string()))?;
+        if message.from != self.peer || message.to != self.shared.ours.node {
+            self.shared.counters.misdirected.increment();
+            return Err(Status::permission_denied(format!(
+                "a message is from node {} to node {}, expected from node {} to node {}",
+                message.from, message.to, self.peer, self.shared.ours.node
+            )));
+        }
+        Ok(message)
+    }
+}
+
+impl Shared {
+    /// Notes the peer's newest stream, which ends the one before: a peer that reconnects has given that one up, even
+    /// where we have not heard so yet.
+    fn accept(&self, peer: NodeId, store: StoreId) -> CancellationToken {
+        let newest = CancellationToken::new();
+        let older = self.with_peers(|peers| {
+            peers.told = None;
+            peers.stores.insert(peer, store);
+            peers.streams.insert(peer, newest.clone())
+        });
+        if let Some(older) = older {
+            older.cancel();
+        }
+        newest
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Status {
+        self.counters.refused.increment();
+        let status = refusal.status();
+        let told = self.with_peers(|peers| peers.told.replace(refusal.clone()));
+        if told.as_ref() == Some(&refusal) {
+            debug!(reason = %refusal, "refused a stream again");
+        } else {
+            warn!(reason = %refusal, "refused a stream");
+        }
+        status
+    }
+
+    fn malformed(&self, what: &str) -> Status {
+        self.counters.malformed.increment();
+        Status::invalid_argument(what.to_owned())
+    }
+
+    /// What a failed read means: the connection's end, or bytes that are no frame.
+    fn broken(&self, status: Status) -> Status {
+        match status.code() {
+            Code::OutOfRange => self.malformed(status.message()),
+            // A lost connection has its cause attached, a frame that cannot be decoded has none.
+            Code::Internal if std::error::Error::source(&status).is_none() => self.malformed(status.message()),
+            _ => status,
+        }
+    }
+
+    /// Nothing under the lock can panic half-way, so a poisoned one is as good as any.
+    fn with_peers<T>(&self, look: impl FnOnce(&mut Peers) -> T) -> T {
+        look(&mut self.peers.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
