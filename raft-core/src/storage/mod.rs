@@ -1,6 +1,7 @@
 //! The storage port: what a backend promises, and the words it answers with.
 
 mod error;
+mod memory;
 mod receipt;
 
 use std::{fmt, ops::Range};
@@ -9,6 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use error::{Result, StorageError, StorageErrorKind};
+pub use memory::{MemoryDisk, MemoryEngine, MemoryStorage};
 pub use receipt::{Completion, Receipt};
 
 use crate::types::{Entry, LogIndex, RaftState, RaftStateUpdate, SnapshotMeta, SnapshotReader, StagedSnapshot};
