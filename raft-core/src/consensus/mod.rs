@@ -1,15 +1,34 @@
 //! Consensus: the Raft paper as a state machine without I/O.
 //!
-//! Events go in, one [`Ready`] comes out; this folder reads as the table of contents.
+//! Events go in, one [`Ready`] comes out. It may assume that its driver does what a [`Ready`] says, and nothing about
+//! what peers say. It must never read a clock, wait, or keep a payload after the save that holds it was handed out.
+//!
+//! The folder as a table of contents: `server` is what a node has in every role, and `follower`, `pre_candidate`,
+//! `candidate` and `leader` are the roles; `inbound` admits messages, `claims` says what no correct node sends,
+//! `elections` moves a node from role to role; `saves` knows what is durable, `progress` what a peer holds, `reads`
+//! which reads are confirmed, `quorum` what a majority has done.
 
+mod candidate;
+mod claims;
 mod config;
+mod elections;
 mod event;
+mod follower;
+mod inbound;
+mod leader;
+mod pre_candidate;
+mod progress;
+mod quorum;
+mod reads;
 mod ready;
 mod restore;
+mod role;
+mod saves;
+mod server;
 mod status;
 mod time;
 
-use std::collections::BTreeMap;
+use self::{follower::Follower, role::RoleState, server::Server};
 
 pub use config::Config;
 pub use event::{Event, RequestId};
@@ -18,53 +37,136 @@ pub use restore::bootstrap;
 pub use status::{DropReason, PeerStatus, Role, Status};
 pub use time::Now;
 
-use crate::types::{ConfState, LogIndex, RaftState};
+use crate::types::{LogIndex, Term};
 
 /// One member of one Raft group, without I/O: time and events come in, a [`Ready`] and a deadline come out.
+///
+/// What it holds at all times (checked after every step, release builds included):
+/// - neither term nor commit index ever moves back;
+/// - `base <= commit <= last`, `durable <= last`, and no entry bears a term above the node's own;
+/// - a candidate has voted for itself; a leader's vote for itself is durable, and its log ends with an entry of its term;
+/// - a follower has told its leader of nothing beyond what the leader's appends have matched;
+/// - what a leader knows of a peer fits its log, and no window and no queue of requests is overfull.
 #[derive(Debug)]
 pub struct Raft {
-    config: Config,
-    state: RaftState,
-    applied: LogIndex,
+    server: Server,
+    role: RoleState,
+    /// Term and commit index as of the last check.
+    checked: (Term, LogIndex),
 }
 
 impl Raft {
-    /// A core that goes on from what its store holds. (The ancestor's `readPersist`.)
+    /// Takes in one event. Never fails, never blocks. `now` never goes back; if it does, it counts as standing still.
     ///
-    /// `applied` is what the state machine already has; entries after it are handed to `apply` again.
-    #[doc(alias = "readPersist")]
-    pub fn restore(config: Config, state: RaftState, applied: LogIndex, _now: Now) -> Raft {
-        Raft { config, state, applied }
+    /// # Panics
+    /// If an invariant is broken, or the driver reports what cannot be: a save that was not handed out, or entries applied
+    /// that were not. A node in such a state must not go on.
+    pub fn step(&mut self, now: Now, event: Event) {
+        self.server.now = self.server.now.max(now);
+        match event {
+            Event::Timeout => self.on_timeout(),
+            Event::Message(message) => self.on_message(message),
+            Event::Propose { id, payload } => match &mut self.role {
+                RoleState::Leader(leader) => leader.propose(&mut self.server, id, payload),
+                other => {
+                    let leader = other.leader(self.server.id());
+                    self.server.answer_proposal(id, ProposeOutcome::NotLeader { leader });
+                }
+            },
+            Event::ReadIndex { id } => match &mut self.role {
+                RoleState::Leader(leader) => leader.read(&mut self.server, id),
+                other => {
+                    let leader = other.leader(self.server.id());
+                    self.server.answer_read(id, ReadOutcome::NotLeader { leader });
+                }
+            },
+            Event::Saved { id } => self.on_saved(id),
+            Event::Applied { index } => self.server.applied_to(index),
+            Event::Unreachable { peer } => {
+                if let RoleState::Leader(leader) = &mut self.role {
+                    leader.unreachable(peer);
+                }
+            }
+        }
+        self.check_invariants();
     }
 
-    /// Takes in one event. Never fails, never blocks.
-    pub fn step(&mut self, _now: Now, _event: Event) {}
-
-    /// Everything to do since last asked.
+    /// Everything to do since last asked; many events may be stepped before, and the more there were the larger the
+    /// batches.
     pub fn ready(&mut self) -> Ready {
-        Ready::default()
+        match &mut self.role {
+            RoleState::Follower(follower) => follower.answer(&mut self.server),
+            RoleState::Leader(leader) => leader.flush(&mut self.server),
+            RoleState::PreCandidate(_) | RoleState::Candidate(_) => {}
+        }
+        let ready = self.server.take_ready();
+        self.check_invariants();
+        ready
     }
 
     /// When to step [`Event::Timeout`] next; it may move with every step.
     pub fn deadline(&self) -> Now {
-        Now::NEVER
+        match &self.role {
+            RoleState::Leader(leader) => leader.deadline(&self.server),
+            _ if self.server.may_campaign() => self.role.election_deadline(),
+            _ => Now::NEVER,
+        }
     }
 
     /// What people and metrics want to know.
     pub fn status(&self) -> Status {
+        let server = &self.server;
+        let peers = match &self.role {
+            RoleState::Leader(leader) => leader.peers().map(|(id, progress)| (id, progress.status())).collect(),
+            _ => Default::default(),
+        };
         Status {
-            id: self.config.id,
-            role: Role::Follower,
-            term: self.state.hard_state.term,
-            leader: None,
-            commit: self.state.hard_state.commit,
-            applied: self.applied,
-            durable: self.state.outline.last_index(),
-            base: self.state.outline.base(),
-            last: self.state.outline.last(),
-            conf_state: ConfState::default(),
-            peers: BTreeMap::new(),
-            dropped: BTreeMap::new(),
+            id: server.id(),
+            role: self.role.role(),
+            term: server.term,
+            vote: server.vote,
+            leader: self.role.leader(server.id()),
+            commit: server.commit,
+            applied: server.applied(),
+            durable: server.saves.durable(),
+            base: server.log.base(),
+            last: server.log.last(),
+            conf_state: server.conf().clone(),
+            peers,
+            dropped: server.dropped().clone(),
+        }
+    }
+
+    fn on_saved(&mut self, id: SaveId) {
+        self.server.saved(id);
+        match &mut self.role {
+            RoleState::Candidate(_) => self.lead_if_elected(),
+            RoleState::Leader(leader) => leader.commit(&mut self.server),
+            RoleState::Follower(_) | RoleState::PreCandidate(_) => {}
+        }
+    }
+
+    /// Checks the invariants listed on the type.
+    fn check_invariants(&mut self) {
+        let (term, commit) = self.checked;
+        assert!(
+            self.server.term >= term && self.server.commit >= commit,
+            "term or commit moved back: from {term} and {commit} to {} and {}",
+            self.server.term,
+            self.server.commit
+        );
+        self.checked = (self.server.term, self.server.commit);
+        self.server.check();
+        match &self.role {
+            RoleState::Follower(follower) => follower.check(&self.server),
+            RoleState::PreCandidate(_) => {}
+            RoleState::Candidate(_) => assert_eq!(
+                self.server.vote,
+                Some(self.server.id()),
+                "a candidate in term {} without a vote for itself",
+                self.server.term
+            ),
+            RoleState::Leader(leader) => leader.check(&self.server),
         }
     }
 }

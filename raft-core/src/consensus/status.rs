@@ -44,6 +44,8 @@ pub struct Status {
     pub role: Role,
     /// Its term.
     pub term: Term,
+    /// Whom it voted for in that term.
+    pub vote: Option<NodeId>,
     /// Who leads, as far as is known.
     pub leader: Option<NodeId>,
     /// The last index known to be committed.
