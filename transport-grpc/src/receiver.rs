@@ -53,8 +53,10 @@ struct Counters {
 #[derive(Debug, Default)]
 struct Peers {
     stores: BTreeMap<NodeId, StoreId>,
-    /// Ends the stream that each node opened last, once it opens another.
-    streams: BTreeMap<NodeId, CancellationToken>,
+    /// The open stream of each node: its number, and what ends it once the node opens another.
+    streams: BTreeMap<NodeId, (u64, CancellationToken)>,
+    /// How many streams there have been.
+    numbered: u64,
     /// The last refusal that was logged, so that a peer that keeps trying does not fill the log.
     told: Option<Refusal>,
 }
@@ -64,6 +66,7 @@ struct Peers {
 struct Accepted {
     shared: Arc<Shared>,
     peer: NodeId,
+    number: u64,
     replaced: CancellationToken,
     frames: Streaming<Frame>,
 }
@@ -76,6 +79,8 @@ impl Receiver {
 
     pub(crate) fn stats(&self) -> ServerStats {
         let counters = &self.0.counters;
+        let (connected, stores) =
+            self.0.with_peers(|peers| (peers.streams.keys().copied().collect(), peers.stores.clone()));
         ServerStats {
             received: counters.received.get(),
             accepted: counters.accepted.get(),
@@ -83,7 +88,8 @@ impl Receiver {
             malformed: counters.malformed.get(),
             misdirected: counters.misdirected.get(),
             replaced: counters.replaced.get(),
-            stores: self.0.with_peers(|peers| peers.stores.clone()),
+            connected,
+            stores,
         }
     }
 }
@@ -122,8 +128,8 @@ impl Accepted {
         let (peer, store) = judged.map_err(|refusal| shared.refuse(refusal))?;
         shared.counters.accepted.increment();
         info!(%peer, %store, "peer opened its stream");
-        let replaced = shared.accept(peer, store);
-        Ok(Accepted { shared, peer, replaced, frames })
+        let (number, replaced) = shared.accept(peer, store);
+        Ok(Accepted { shared, peer, number, replaced, frames })
     }
 
     /// Hands on messages until the stream ends; an error is what the peer is told.
@@ -138,11 +144,11 @@ impl Accepted {
             end = self.take_all() => end,
         };
         match &end {
-            Ok(()) => info!(peer = %self.peer, "peer closed its stream"),
             Err(status) if matches!(status.code(), Code::InvalidArgument | Code::PermissionDenied) => {
-                warn!(peer = %self.peer, reason = status.message(), "closed the stream of a peer");
+                warn!(peer = %self.peer, reason = status.message(), "closing the stream of a peer");
             }
-            Err(status) => info!(peer = %self.peer, reason = status.message(), "the stream of a peer has ended"),
+            Err(status) => debug!(peer = %self.peer, reason = status.message(), "the stream of a peer ends"),
+            Ok(()) => debug!(peer = %self.peer, "the peer ends its stream"),
         }
         end
     }
@@ -175,20 +181,33 @@ impl Accepted {
     }
 }
 
+impl Drop for Accepted {
+    /// However it ended, by our will or with its connection.
+    fn drop(&mut self) {
+        info!(peer = %self.peer, "the stream of a peer is closed");
+        self.shared.with_peers(|peers| {
+            if peers.streams.get(&self.peer).is_some_and(|(number, _)| *number == self.number) {
+                peers.streams.remove(&self.peer);
+            }
+        });
+    }
+}
+
 impl Shared {
     /// Notes the peer's newest stream, which ends the one before: a peer that reconnects has given that one up, even
     /// where we have not heard so yet.
-    fn accept(&self, peer: NodeId, store: StoreId) -> CancellationToken {
+    fn accept(&self, peer: NodeId, store: StoreId) -> (u64, CancellationToken) {
         let newest = CancellationToken::new();
-        let older = self.with_peers(|peers| {
+        let (number, older) = self.with_peers(|peers| {
             peers.told = None;
             peers.stores.insert(peer, store);
-            peers.streams.insert(peer, newest.clone())
+            peers.numbered += 1;
+            (peers.numbered, peers.streams.insert(peer, (peers.numbered, newest.clone())))
         });
-        if let Some(older) = older {
+        if let Some((_number, older)) = older {
             older.cancel();
         }
-        newest
+        (number, newest)
     }
 
     fn refuse(&self, refusal: Refusal) -> Status {

@@ -1,7 +1,7 @@
 //! What the transport counts, for metrics and for whoever asks why a peer is silent.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -47,6 +47,8 @@ pub struct ServerStats {
     pub misdirected: u64,
     /// Streams closed because the same node opened a newer one.
     pub replaced: u64,
+    /// The nodes that have a stream open now.
+    pub connected: BTreeSet<NodeId>,
     /// The data directory that each node last named in a handshake; carried, not checked.
     pub stores: BTreeMap<NodeId, StoreId>,
 }

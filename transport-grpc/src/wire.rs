@@ -19,7 +19,7 @@ pub fn encode(message: &Message) -> Vec<u8> {
     to_proto(message.clone()).encode_to_vec()
 }
 
-/// The message that [`encode`] made `bytes` from; payloads are slices of `bytes`. Costs at most about 60 times the
+/// The message that [`encode`] made `bytes` from; payloads are slices of `bytes`. Costs at most about 100 times the
 /// memory of its input (a list of empty entries).
 ///
 /// # Errors

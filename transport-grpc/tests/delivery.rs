@@ -105,7 +105,8 @@ async fn a_message_that_bears_another_sender_does_not_leave() {
 async fn a_shutdown_sends_what_is_queued_and_then_refuses() {
     let inbox = Arrivals::unlimited();
     let server = serve(2, &inbox, options());
-    let transport = dial(identity(1), 2, server.local_addr(), options());
+    let patient = GrpcOptions { shutdown_timeout: PATIENCE, ..options() };
+    let transport = dial(identity(1), 2, server.local_addr(), patient);
     connected(&transport, 2).await;
     for number in 0..100 {
         transport.send(NodeId(2), numbered(1, 2, number)).await.unwrap();
@@ -124,9 +125,21 @@ async fn dropping_the_transport_closes_its_streams() {
     let server = serve(2, &inbox, options());
     let transport = dial(identity(1), 2, server.local_addr(), options());
     connected(&transport, 2).await;
+    until("the stream is open", || server.stats().connected.contains(&NodeId(1))).await;
     drop(transport);
-    // A shutdown waits for open streams; this one is over at once because there are none.
-    server.shutdown().await;
+    until("the stream is closed", || server.stats().connected.is_empty()).await;
+}
+
+#[tokio::test]
+async fn dropping_the_server_closes_its_streams_and_frees_its_port() {
+    let inbox = Arrivals::allowing(0);
+    let server = serve(2, &inbox, options());
+    let address = server.local_addr();
+    let transport = dial(identity(1), 2, address, options());
+    send_soon(&transport, 2, numbered(1, 2, 1)).await;
+    drop(server);
+    until("the loss is noticed", || !transport.stats()[&NodeId(2)].connected).await;
+    until("the port is free", || GrpcServer::bind(identity(2), address, inbox.clone(), options()).is_ok()).await;
 }
 
 #[tokio::test]
@@ -157,7 +170,7 @@ async fn a_peer_that_dies_without_a_word_is_noticed() {
     let inbox = Arrivals::unlimited();
     let pinging = GrpcOptions {
         keepalive_interval: Duration::from_millis(20),
-        keepalive_timeout: Duration::from_millis(100),
+        keepalive_timeout: Duration::from_secs(1),
         ..options()
     };
     let server = serve(2, &inbox, pinging.clone());

@@ -46,7 +46,11 @@ fn genuine() -> Hello {
 
 async fn client_refuses(hello: Option<Hello>, text: &str) {
     let transport = dial(identity(1), 2, pose(Answer { hello }).await, options());
-    until("the answer is refused", || transport.stats()[&NodeId(2)].refused > 0).await;
+    until("the handshake is over", || {
+        let stats = &transport.stats()[&NodeId(2)];
+        stats.refused + stats.connects > 0
+    })
+    .await;
     assert_eq!(transport.stats()[&NodeId(2)].connects, 0, "no stream was ever open");
     let reason = transport.send(NodeId(2), numbered(1, 2, 1)).await.unwrap_err().reason;
     assert!(reason.contains("we refused it") && reason.contains(text), "{reason}");

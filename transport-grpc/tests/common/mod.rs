@@ -40,12 +40,16 @@ pub fn identity(node: u64) -> Identity {
     Identity { cluster: CLUSTER, node: NodeId(node), store: StoreId(0x500 + node) }
 }
 
-/// Options with short waits, so that a test is soon over.
+/// Options with short waits between attempts, so that a test is soon over, and long ones where a busy machine must not
+/// count as a lost peer.
 pub fn options() -> GrpcOptions {
     GrpcOptions {
         backoff_min: Duration::from_millis(5),
         backoff_max: Duration::from_millis(20),
         shutdown_timeout: Duration::from_millis(200),
+        send_timeout: PATIENCE,
+        connect_timeout: PATIENCE,
+        handshake_timeout: PATIENCE,
         ..GrpcOptions::accepting([NodeId(1), NodeId(2), NodeId(3)])
     }
 }
