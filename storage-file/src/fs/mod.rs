@@ -6,6 +6,9 @@
 //! or write is handed to the caller ([`read_exact_at`] and [`write_all_at`] complete them). A failed sync says that data
 //! may be lost for good; whoever calls it again and believes the second answer loses acknowledged writes.
 
+pub mod real;
+pub mod sim;
+
 use std::{ffi::OsString, fmt, io, path::Path};
 
 /// A file system, as far as a store needs one.
