@@ -91,6 +91,6 @@ pub(crate) fn check(
         Expect::AnyOf(accepted) if node == ours.node || !accepted.contains(&node) => {
             Err(Refusal::NotAccepted { found: node })
         }
-        _ => Ok((node, StoreId(hello.store))),
+        Expect::Dialled(_) | Expect::AnyOf(_) => Ok((node, StoreId(hello.store))),
     }
 }
