@@ -5,3 +5,7 @@
 
 pub use eraft_core::*;
 pub use eraft_node::*;
+// Not the core's, which only makes the first save, but the node's, which also checks the store and awaits the receipt.
+pub use eraft_node::bootstrap;
+#[cfg(feature = "grpc")]
+pub use eraft_transport_grpc as grpc;

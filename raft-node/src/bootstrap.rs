@@ -18,5 +18,16 @@ pub async fn bootstrap(storage: &dyn Storage, founders: &ConfState) -> Result<()
         let (term, last) = (state.hard_state.term, state.outline.last());
         return Err(BootstrapError::NotBlank { node, term, last });
     }
-    Err(BootstrapError::Founders { node, reason: format!("{} founders: not built yet", founders.members.len()) })
+    let refused = |reason: &str| Err(BootstrapError::Founders { node, reason: reason.to_owned() });
+    if !founders.is_valid() {
+        return refused("the configuration contradicts itself");
+    }
+    if !founders.voters_outgoing.is_empty() {
+        return refused("it is a joint configuration; a cluster begins with one set of voters");
+    }
+    if !founders.voters.contains(&node) {
+        return refused("the node is no voter among them; open the store of one that is, or name it");
+    }
+    storage.save_raft_state(eraft_core::bootstrap(founders)).await?;
+    Ok(())
 }

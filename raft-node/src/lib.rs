@@ -8,11 +8,21 @@
 //! - [`Node::start`] runs a member; [`Node::propose`] and [`Node::linearizable_read`] are what clients need;
 //! - [`Node::status`], [`Node::watch`] and [`Node::stopped`] tell how it is doing.
 
+mod apply;
 mod bootstrap;
+mod cache;
+mod clock;
+mod driver;
 mod error;
+mod inbox;
 mod node;
 mod options;
+mod peer;
+mod requests;
+mod shared;
+mod start;
 mod status;
+mod stop;
 
 pub use bootstrap::bootstrap;
 pub use error::{BootstrapError, ProposeError, ReadError, StartError, StopCause};

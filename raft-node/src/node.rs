@@ -1,22 +1,26 @@
 //! The handle to a running member.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use eraft_core::{Inbox, StateMachine, Storage, Transport};
 use tokio::sync::watch;
 
-use crate::{Leadership, NodeStatus, Options, ProposeError, ReadError, StartError, StopCause};
+use crate::{
+    Leadership, NodeStatus, Options, ProposeError, ReadError, StartError, StopCause, requests::Refused, shared::Shared,
+};
 
 /// A running member of a cluster; clones are handles to the same one. It runs until [`Node::shutdown`] or a failure, also
 /// when every handle is gone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Node {
-    running: Infallible,
+    shared: Arc<Shared>,
 }
 
 impl Node {
     /// Starts the member whose data `storage` holds, on the tokio runtime that this is called on.
+    ///
+    /// The state machine is rebuilt from the log: committed entries above its `last_applied` are applied to it again.
     ///
     /// # Errors
     /// [`StartError`]; nothing runs then.
@@ -26,9 +30,8 @@ impl Node {
         transport: Arc<dyn Transport>,
         state_machine: Box<dyn StateMachine>,
     ) -> Result<Node, StartError> {
-        options.validate()?;
-        let _parts = (storage, transport, state_machine);
-        Err(StartError::Options("not built yet".to_owned()))
+        let shared = crate::start::start(options, storage, transport, state_machine).await?;
+        Ok(Node { shared })
     }
 
     /// Replicates a command and resolves to the state machine's reply once this node has applied it. Dropping the
@@ -37,8 +40,22 @@ impl Node {
     /// # Errors
     /// [`ProposeError`], which tells whether the command may have been committed all the same.
     pub async fn propose(&self, command: Bytes) -> Result<Bytes, ProposeError> {
-        drop(command);
-        match self.running {}
+        let (size_bytes, max_bytes) = (command.len() as u64, self.shared.options.max_entry_bytes);
+        if size_bytes > max_bytes {
+            return Err(ProposeError::TooLarge { size_bytes, max_bytes });
+        }
+        let answer = match self.shared.requests.propose(command).await {
+            Ok(answer) => answer,
+            Err(Refused::Busy) => return Err(ProposeError::Busy),
+            Err(Refused::Stopped) => {
+                let cause = self.stopped().await;
+                return Err(ProposeError::Stopped { cause, may_have_committed: false });
+            }
+        };
+        match answer.await {
+            Ok(outcome) => outcome,
+            Err(_the_node_ends) => Err(ProposeError::Stopped { cause: self.stopped().await, may_have_committed: true }),
+        }
     }
 
     /// Resolves once everything committed when this was called is applied here: what the caller then reads from its own
@@ -47,22 +64,30 @@ impl Node {
     /// # Errors
     /// [`ReadError`]; read at the leader, or again.
     pub async fn linearizable_read(&self) -> Result<(), ReadError> {
-        match self.running {}
+        let answer = match self.shared.requests.read().await {
+            Ok(answer) => answer,
+            Err(Refused::Busy) => return Err(ReadError::Busy),
+            Err(Refused::Stopped) => return Err(ReadError::Stopped { cause: self.stopped().await }),
+        };
+        match answer.await {
+            Ok(outcome) => outcome,
+            Err(_the_node_ends) => Err(ReadError::Stopped { cause: self.stopped().await }),
+        }
     }
 
-    /// How the node is doing; cheap.
+    /// How the node is doing; cheap, and also possible when it has ended.
     pub fn status(&self) -> NodeStatus {
-        match self.running {}
+        self.shared.status()
     }
 
     /// Tells every change of role, term and leader; it ends when the node does.
     pub fn watch(&self) -> watch::Receiver<Leadership> {
-        match self.running {}
+        self.shared.leadership.clone()
     }
 
     /// Where the transport delivers messages for this node.
     pub fn inbox(&self) -> Arc<dyn Inbox> {
-        match self.running {}
+        Arc::clone(&self.shared.inbox) as Arc<dyn Inbox>
     }
 
     /// Takes no more requests, completes what is being saved and applied, saves the commit index, closes the store and
@@ -71,11 +96,21 @@ impl Node {
     /// # Errors
     /// The cause, where the node had ended by itself, or failed while closing.
     pub async fn shutdown(&self) -> Result<(), StopCause> {
-        match self.running {}
+        self.shared.signals.request_shutdown();
+        match self.stopped().await {
+            StopCause::Shutdown => Ok(()),
+            cause => Err(cause),
+        }
     }
 
     /// Resolves when the node has ended, to the first cause.
     pub async fn stopped(&self) -> StopCause {
-        match self.running {}
+        self.shared.stop.ended().await
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("identity", &self.shared.identity).finish_non_exhaustive()
     }
 }

@@ -55,11 +55,11 @@ pub struct NodeStatus {
 pub struct PeerQueues {
     /// Messages without entries that wait to be sent.
     pub messages: u64,
-    /// Ranges of entries that wait to be read and sent.
-    pub replicates: u64,
+    /// Entries that wait to be read and sent.
+    pub entries: u64,
     /// Bytes of entries sent and not yet acknowledged.
     pub inflight_bytes: u64,
-    /// Messages and ranges dropped because a queue was full.
+    /// Messages dropped because the queue was full.
     pub dropped: u64,
     /// Messages that the transport could not hand on.
     pub unreachable: u64,

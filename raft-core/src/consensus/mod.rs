@@ -34,7 +34,7 @@ pub use config::Config;
 pub use event::{Event, RequestId};
 pub use ready::{ProposeOutcome, ReadOutcome, Ready, Replicate, Save, SaveId};
 pub use restore::bootstrap;
-pub use status::{DropReason, PeerStatus, Role, Status};
+pub use status::{DropReason, PeerStatus, Role, Status, Summary};
 pub use time::Now;
 
 use crate::types::{LogIndex, Term};
@@ -110,6 +110,18 @@ impl Raft {
             RoleState::Leader(leader) => leader.deadline(&self.server),
             _ if self.server.may_campaign() => self.role.election_deadline(),
             _ => Now::NEVER,
+        }
+    }
+
+    /// What a driver looks at after every turn.
+    pub fn summary(&self) -> Summary {
+        let server = &self.server;
+        Summary {
+            role: self.role.role(),
+            term: server.term,
+            leader: self.role.leader(server.id()),
+            commit: server.commit,
+            applied: server.applied(),
         }
     }
 

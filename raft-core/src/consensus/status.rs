@@ -66,6 +66,21 @@ pub struct Status {
     pub dropped: BTreeMap<DropReason, u64>,
 }
 
+/// The part of a [`Status`] that a driver looks at after every turn: plain numbers, nothing to allocate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Its role.
+    pub role: Role,
+    /// Its term.
+    pub term: Term,
+    /// Who leads, as far as is known.
+    pub leader: Option<NodeId>,
+    /// The last index known to be committed.
+    pub commit: LogIndex,
+    /// The last index that the state machine has reported applied.
+    pub applied: LogIndex,
+}
+
 /// What a leader knows of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerStatus {

@@ -1,0 +1,236 @@
+//! The loop: wait, step everything that has happened, ask the core once what to do, hand it out.
+//!
+//! It holds no Raft rule. What must wait is withheld by the core; the one order kept here is that entries are in the cache
+//! before anything else of their `Ready` is handed out. It must never wait for a disk, a peer or the state machine, and
+//! must never go on after a failed save.
+
+mod hand_out;
+mod room;
+mod saves;
+mod sources;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, atomic::Ordering},
+};
+
+use bytes::Bytes;
+use eraft_core::{
+    Entry, Event, HardState, LogChange, LogIndex, Message, MessageBody, NodeId, Now, Raft, RaftStateUpdate, RequestId,
+    Summary, Transport,
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+
+use self::{
+    room::Room,
+    saves::Saves,
+    sources::{Batch, Known, Sources},
+};
+use crate::{
+    Leadership, ProposeError, ReadError, StopCause, WhenBusy,
+    apply::ApplyQueue,
+    clock::Clock,
+    inbox::Arrived,
+    peer::Lanes,
+    requests::{Answer, RequestQueues},
+    shared::Shared,
+};
+
+/// The loop's state, which no other task sees.
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    transport: Arc<dyn Transport>,
+    apply: Arc<ApplyQueue>,
+    leadership: watch::Sender<Leadership>,
+    clock: Clock,
+    sources: Sources,
+    /// What the core said at the end of the last turn.
+    summary: Summary,
+    saves: Saves,
+    /// The commit index in the last hard state that was submitted.
+    saved_commit: LogIndex,
+    proposals: HashMap<RequestId, Answer<Bytes, ProposeError>>,
+    reads: HashMap<RequestId, Answer<(), ReadError>>,
+    last_request: RequestId,
+    lanes: BTreeMap<NodeId, Arc<Lanes>>,
+    peer_tasks: JoinSet<()>,
+}
+
+/// What a driver is made of.
+pub(crate) struct Parts {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) apply: Arc<ApplyQueue>,
+    pub(crate) leadership: watch::Sender<Leadership>,
+    pub(crate) clock: Clock,
+    pub(crate) messages: mpsc::Receiver<Arrived>,
+    pub(crate) requests: RequestQueues,
+    pub(crate) saved_commit: LogIndex,
+}
+
+impl Driver {
+    pub(crate) fn new(parts: Parts) -> Driver {
+        let Parts { shared, transport, apply, leadership, clock, messages, requests, saved_commit } = parts;
+        let sources = Sources::new(clock, shared.options.max_turn_events, messages, requests);
+        let summary = shared.raft().summary();
+        Driver {
+            shared,
+            transport,
+            apply,
+            leadership,
+            clock,
+            sources,
+            summary,
+            saves: Saves::default(),
+            saved_commit,
+            proposals: HashMap::new(),
+            reads: HashMap::new(),
+            last_request: RequestId(0),
+            lanes: BTreeMap::new(),
+            peer_tasks: JoinSet::new(),
+        }
+    }
+
+    /// Runs until the node must end; the reason.
+    pub(crate) async fn run(&mut self) -> StopCause {
+        let mut batch = Batch::default();
+        loop {
+            // The first turn has nothing to step, but what was committed before the start is to be applied.
+            if let Err(cause) = self.turn(&mut batch) {
+                return cause;
+            }
+            let take_proposals = self.refuses() || self.room().is_open();
+            let known = Known { deadline: self.shared.raft().deadline(), applied: self.summary.applied };
+            self.sources.wait(&mut batch, &mut self.saves, &self.shared.signals, known, take_proposals).await;
+            if let Some(cause) = self.shared.signals.failure() {
+                return cause.clone();
+            }
+            if self.shared.signals.shutdown_requested() {
+                return StopCause::Shutdown;
+            }
+        }
+    }
+
+    /// Ends in good order: completes what is being saved, and saves the commit index, which otherwise only rides along.
+    pub(crate) async fn settle(&mut self) -> Result<(), StopCause> {
+        self.saves.drain().await?;
+        let status = self.shared.raft().status();
+        if status.commit > self.saved_commit {
+            let hard_state = HardState { term: status.term, vote: status.vote, commit: status.commit };
+            let update = RaftStateUpdate { hard_state: Some(hard_state), log: LogChange::Keep };
+            self.shared.storage.save_raft_state(update).await?;
+        }
+        Ok(())
+    }
+
+    /// Steps everything in `batch`, then hands out what the core wants done.
+    fn turn(&mut self, batch: &mut Batch) -> Result<(), StopCause> {
+        let now = self.clock.now();
+        let shared = Arc::clone(&self.shared);
+        let mut raft = shared.raft();
+        if let Some(outcome) = batch.saved.take() {
+            // A failed save ends the node at once: whatever it said from now on might not be so after a restart.
+            let id = outcome?;
+            shared.cache.unpin(self.saves.first_unsaved());
+            self.count_saves();
+            raft.step(now, Event::Saved { id });
+        }
+        let index = shared.signals.applied();
+        if index > self.summary.applied {
+            raft.step(now, Event::Applied { index });
+        }
+        let mut room = self.room();
+        for Arrived { message, .. } in batch.messages.drain(..) {
+            self.step_message(&mut raft, now, message, &mut room);
+        }
+        for read in batch.reads.drain(..) {
+            let id = self.next_request();
+            self.reads.insert(id, read.answer);
+            raft.step(now, Event::ReadIndex { id });
+        }
+        self.step_proposals(&mut raft, now, batch, &mut room);
+        if std::mem::take(&mut batch.timeout) {
+            self.step_unreachable(&mut raft, now);
+            raft.step(now, Event::Timeout);
+        }
+        let ready = raft.ready();
+        self.summary = raft.summary();
+        drop(raft);
+        self.hand_out(ready);
+        Ok(())
+    }
+
+    fn step_message(&self, raft: &mut Raft, now: Now, message: Message, room: &mut Room) {
+        match &message.body {
+            MessageBody::AppendEntries { entries, .. } if !entries.is_empty() => {
+                let bytes = entries.iter().map(Entry::size_bytes).sum();
+                if !room.takes_append(bytes) {
+                    // As if the network had lost it; heartbeats still pass, so the leader stays known and sends again.
+                    self.shared.gauges.dropped_appends.fetch_add(1, Ordering::Relaxed);
+                    return;
+                }
+                room.take(bytes);
+            }
+            MessageBody::Appended { matched, .. } if self.shared.leading.is(message.term) => {
+                if let Some(lanes) = self.lanes.get(&message.from) {
+                    lanes.acknowledge(*matched);
+                    lanes.wake();
+                }
+            }
+            _ => {}
+        }
+        raft.step(now, Event::Message(message));
+    }
+
+    fn step_proposals(&mut self, raft: &mut Raft, now: Now, batch: &mut Batch, room: &mut Room) {
+        let sizes = batch.proposals.iter().map(|proposal| proposal.size_bytes());
+        let taken = if self.refuses() { batch.proposals.len() } else { room.fitting(sizes) };
+        for proposal in batch.proposals.drain(..taken) {
+            let bytes = proposal.size_bytes();
+            if !room.is_open() {
+                proposal.answer.give(Err(ProposeError::Busy));
+            } else if bytes > room.store_bytes() {
+                proposal.answer.give(Err(ProposeError::Full { room_bytes: room.store_bytes() }));
+            } else {
+                room.take(bytes);
+                let id = self.next_request();
+                self.proposals.insert(id, proposal.answer);
+                raft.step(now, Event::Propose { id, payload: proposal.payload });
+            }
+        }
+    }
+
+    /// Tells the core of peers that something could not be sent to: at most once per peer and deadline, so that a peer
+    /// that is down costs no more than its heartbeats.
+    fn step_unreachable(&self, raft: &mut Raft, now: Now) {
+        for (peer, lanes) in &self.lanes {
+            if lanes.take_unreachable() {
+                raft.step(now, Event::Unreachable { peer: *peer });
+            }
+        }
+    }
+
+    /// What may come into the log by now.
+    fn room(&self) -> Room {
+        let options = &self.shared.options;
+        let unapplied_entries = self.summary.commit.0.saturating_sub(self.summary.applied.0);
+        Room::new(
+            self.saves.bytes(),
+            options.max_unsaved_bytes,
+            self.shared.storage.room_bytes(),
+            options.max_unapplied_entries.saturating_sub(unapplied_entries),
+        )
+    }
+
+    fn refuses(&self) -> bool {
+        self.shared.options.when_busy == WhenBusy::Refuse
+    }
+
+    fn next_request(&mut self) -> RequestId {
+        self.last_request = RequestId(self.last_request.0 + 1);
+        self.last_request
+    }
+}

@@ -1,0 +1,52 @@
+//! Where messages of other members arrive: a queue that is bounded in number and bytes, and holds its sender up when full.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use eraft_core::{Inbox, Message};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use crate::Options;
+
+/// A message with its share of the inbox's bytes.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    pub(crate) message: Message,
+    _bytes: OwnedSemaphorePermit,
+}
+
+/// The [`Inbox`] of one node.
+#[derive(Debug)]
+pub(crate) struct NodeInbox {
+    max_bytes: u32,
+    bytes: Arc<Semaphore>,
+    messages: mpsc::Sender<Arrived>,
+}
+
+impl NodeInbox {
+    pub(crate) fn new(options: &Options) -> (NodeInbox, mpsc::Receiver<Arrived>) {
+        let (messages, queue) = mpsc::channel(options.max_inbox_messages);
+        let max_bytes = u32::try_from(options.max_inbox_bytes).unwrap_or(u32::MAX);
+        (NodeInbox { max_bytes, bytes: Arc::new(Semaphore::new(max_bytes as usize)), messages }, queue)
+    }
+
+    /// Messages that wait for the loop.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.messages.max_capacity().saturating_sub(self.messages.capacity()) as u64
+    }
+
+    /// Takes no more; whoever waits to hand one in goes on without.
+    pub(crate) fn close(&self) {
+        self.bytes.close();
+    }
+}
+
+#[async_trait]
+impl Inbox for NodeInbox {
+    async fn receive(&self, message: Message) {
+        // A message larger than the whole inbox still passes, alone.
+        let bytes = u32::try_from(message.size_bytes()).unwrap_or(u32::MAX).min(self.max_bytes);
+        let Ok(permit) = self.bytes.clone().acquire_many_owned(bytes).await else { return };
+        let _node_has_ended = self.messages.send(Arrived { message, _bytes: permit }).await;
+    }
+}

@@ -1,0 +1,180 @@
+//! What the driver's tests share: clusters on memory disks, a network in memory, and a state machine that remembers.
+//!
+//! Time is tokio's and paused, so that an hour of heartbeats takes no time and every run is the same.
+#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(unreachable_pub, reason = "a module of several test binaries")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+pub mod network;
+pub mod storage;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use eraft_core::{
+    ClusterId, ConfState, Entry, EntryKind, Expected, LogIndex, MemoryDisk, MemoryStorage, NodeId, StateMachine,
+    StateMachineError, Storage,
+};
+use eraft_node::{Node, Options, ProposeError, bootstrap};
+
+use self::network::Network;
+
+pub const CLUSTER: ClusterId = ClusterId(7);
+
+/// What one replica has applied, in order; its reply to a command is `"<index>:<command>"`.
+#[derive(Clone, Debug, Default)]
+pub struct Journal {
+    entries: Arc<Mutex<Vec<Entry>>>,
+}
+
+impl Journal {
+    pub fn commands(&self) -> Vec<String> {
+        let entries = self.entries.lock().unwrap();
+        let commands = entries.iter().filter(|entry| entry.kind == EntryKind::Command);
+        commands.map(|entry| String::from_utf8(entry.payload.to_vec()).unwrap()).collect()
+    }
+
+    pub fn indexes(&self) -> Vec<u64> {
+        self.entries.lock().unwrap().iter().map(|entry| entry.index.0).collect()
+    }
+}
+
+#[async_trait]
+impl StateMachine for Journal {
+    fn last_applied(&self) -> LogIndex {
+        LogIndex::ZERO
+    }
+
+    async fn apply(&mut self, entries: Vec<Entry>) -> Result<Vec<Bytes>, StateMachineError> {
+        let replies = entries.iter().map(reply).collect();
+        self.entries.lock().unwrap().extend(entries);
+        Ok(replies)
+    }
+}
+
+pub fn reply(entry: &Entry) -> Bytes {
+    if entry.kind != EntryKind::Command {
+        return Bytes::new();
+    }
+    format!("{}:{}", entry.index, String::from_utf8_lossy(&entry.payload)).into()
+}
+
+/// Options under which a run is the same every time.
+pub fn options(id: NodeId) -> Options {
+    Options { seed: Some(id.0), ..Options::default() }
+}
+
+/// The configuration of `size` founders.
+pub fn founders(size: u64) -> ConfState {
+    ConfState::of_voters((1..=size).map(|id| (NodeId(id), Bytes::new())))
+}
+
+/// A disk that was bootstrapped as node `id` of `size`.
+pub async fn founder_disk(id: NodeId, size: u64) -> MemoryDisk {
+    let disk = MemoryDisk::new(id.0);
+    MemoryStorage::create(&disk, CLUSTER, id).unwrap();
+    let storage = MemoryStorage::open(&disk, Expected::any()).unwrap();
+    bootstrap(&storage, &founders(size)).await.unwrap();
+    storage.close().await.unwrap();
+    disk
+}
+
+/// A cluster whose members can be killed and started again.
+pub struct Cluster {
+    pub network: Network,
+    pub members: BTreeMap<NodeId, Member>,
+}
+
+pub struct Member {
+    pub disk: MemoryDisk,
+    pub node: Option<Node>,
+    pub journal: Journal,
+}
+
+impl Cluster {
+    /// `size` founders, running.
+    pub async fn start(size: u64) -> Cluster {
+        let mut cluster = Cluster { network: Network::default(), members: BTreeMap::new() };
+        for id in (1..=size).map(NodeId) {
+            let disk = founder_disk(id, size).await;
+            cluster.members.insert(id, Member { disk, node: None, journal: Journal::default() });
+            cluster.run(id, options(id)).await;
+        }
+        cluster
+    }
+
+    /// Starts a member that does not run.
+    pub async fn run(&mut self, id: NodeId, options: Options) -> Node {
+        let member = self.members.get_mut(&id).unwrap();
+        let storage = Arc::new(MemoryStorage::open(&member.disk, Expected::exactly(CLUSTER, id)).unwrap());
+        member.journal = Journal::default();
+        let transport = Arc::new(self.network.transport(id));
+        let node = Node::start(options, storage, transport, Box::new(member.journal.clone())).await.unwrap();
+        self.network.connect(id, node.inbox());
+        member.node = Some(node.clone());
+        node
+    }
+
+    /// Ends a member without a word: what was not durable is lost, and nothing of it is heard any more.
+    pub async fn kill(&mut self, id: NodeId) {
+        self.network.disconnect(id);
+        let member = self.members.get_mut(&id).unwrap();
+        member.disk.kill();
+        let node = member.node.take().unwrap();
+        // Its handle of the disk is dead by now, so that nothing the node still does is kept.
+        let _cannot_be_in_good_order = node.shutdown().await;
+    }
+
+    pub fn node(&self, id: NodeId) -> &Node {
+        self.members[&id].node.as_ref().unwrap()
+    }
+
+    pub fn running(&self) -> impl Iterator<Item = (NodeId, &Node)> {
+        self.members.iter().filter_map(|(id, member)| Some((*id, member.node.as_ref()?)))
+    }
+
+    /// Waits until a running member leads and the others know it.
+    pub async fn leader(&self) -> NodeId {
+        for _ in 0..600 {
+            let mut leaders = self.running().map(|(_, node)| node.watch().borrow().leader);
+            let first = leaders.next().unwrap();
+            if let Some(id) = first
+                && self.members[&id].node.is_some()
+                && leaders.all(|other| other == first)
+            {
+                return id;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("no leader within 30 s");
+    }
+
+    /// Waits until every running member has applied `commands` commands.
+    pub async fn applied_everywhere(&self, commands: usize) {
+        for _ in 0..600 {
+            if self.running().all(|(id, _)| self.members[&id].journal.commands().len() >= commands) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("not applied within 30 s: {:?}", self.running().map(|(_, node)| node.status()).collect::<Vec<_>>());
+    }
+
+    /// Proposes at whoever leads until it is answered.
+    pub async fn propose(&self, command: &str) -> String {
+        for _ in 0..100 {
+            let leader = self.leader().await;
+            match self.node(leader).propose(command.to_owned().into()).await {
+                Ok(reply) => return String::from_utf8(reply.to_vec()).unwrap(),
+                Err(ProposeError::NotLeader { .. }) => tokio::time::sleep(Duration::from_millis(50)).await,
+                Err(other) => panic!("{other}"),
+            }
+        }
+        panic!("nobody took {command}");
+    }
+}

@@ -1,0 +1,89 @@
+//! A network in memory: delivers at once, in order, or not at all.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+};
+
+use async_trait::async_trait;
+use eraft_core::{Inbox, Message, NodeId, Transport, Unreachable};
+
+/// Who is reachable for whom. Clones are the same network.
+#[derive(Clone, Debug, Default)]
+pub struct Network {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    inboxes: BTreeMap<NodeId, Arc<dyn Inbox>>,
+    /// Pairs between which every message is lost, without a word.
+    cut: BTreeSet<(NodeId, NodeId)>,
+    /// Everything that was handed to the network, while it records.
+    record: Option<Vec<Message>>,
+}
+
+impl Network {
+    pub fn transport(&self, from: NodeId) -> NetworkTransport {
+        NetworkTransport { network: self.clone(), from }
+    }
+
+    pub fn connect(&self, id: NodeId, inbox: Arc<dyn Inbox>) {
+        self.inner.lock().unwrap().inboxes.insert(id, inbox);
+    }
+
+    /// Whoever sends there is told that it is unreachable; what it sends is lost.
+    pub fn disconnect(&self, id: NodeId) {
+        self.inner.lock().unwrap().inboxes.remove(&id);
+    }
+
+    /// Loses everything between `a` and `b` from now on, both ways, without telling.
+    pub fn cut(&self, a: NodeId, b: NodeId) {
+        self.inner.lock().unwrap().cut.extend([(a, b), (b, a)]);
+    }
+
+    /// Ends every cut.
+    pub fn heal(&self) {
+        self.inner.lock().unwrap().cut.clear();
+    }
+
+    /// Keeps every message handed in from now on.
+    pub fn record(&self) {
+        self.inner.lock().unwrap().record = Some(Vec::new());
+    }
+
+    /// What was handed in since [`Network::record`], or since last asked.
+    pub fn recorded(&self) -> Vec<Message> {
+        self.inner.lock().unwrap().record.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn accept(&self, from: NodeId, message: &Message) -> Result<Option<Arc<dyn Inbox>>, Unreachable> {
+        let mut inner = self.inner.lock().unwrap();
+        if let Some(record) = &mut inner.record {
+            record.push(message.clone());
+        }
+        if !inner.inboxes.contains_key(&from) || inner.cut.contains(&(from, message.to)) {
+            return Ok(None);
+        }
+        let unreachable = || Unreachable { peer: message.to, reason: "it is down".to_owned() };
+        inner.inboxes.get(&message.to).cloned().map(Some).ok_or_else(unreachable)
+    }
+}
+
+/// One member's way into the network.
+#[derive(Debug)]
+pub struct NetworkTransport {
+    network: Network,
+    from: NodeId,
+}
+
+#[async_trait]
+impl Transport for NetworkTransport {
+    async fn send(&self, to: NodeId, message: Message) -> Result<(), Unreachable> {
+        assert_eq!((message.from, message.to), (self.from, to));
+        if let Some(inbox) = self.network.accept(self.from, &message)? {
+            inbox.receive(message).await;
+        }
+        Ok(())
+    }
+}

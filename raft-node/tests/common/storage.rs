@@ -1,0 +1,1 @@
+//! A store that counts, holds up or spoils what passes through it.
