@@ -57,7 +57,7 @@ struct State {
     phase: Phase,
     /// The thread sleeps: only then does a call cost a system call to wake it.
     sleeping: bool,
-    /// A commit has happened since the last idle moment.
+    /// A commit was handed out since the last idle moment.
     unconfirmed: bool,
     /// Who waits for the end.
     closers: Vec<Completion>,
@@ -126,8 +126,8 @@ impl Queue {
         let mut state = self.lock();
         loop {
             if !state.calls.is_empty() {
-                state.unconfirmed = true;
                 let (saves, completions) = state.take_batch(options);
+                state.unconfirmed |= !saves.is_empty();
                 return Next::Batch(saves, completions);
             }
             if matches!(state.phase, Phase::Closing) {

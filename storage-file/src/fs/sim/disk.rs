@@ -11,7 +11,7 @@ use fastrand::Rng;
 use rustix::io::Errno;
 
 use super::{
-    Call, Counters, Fault, Policy, Reach,
+    Counters, Fault, Policy, Reach,
     contents::{Contents, Dice, Survivors},
     faults::Plan,
     names::{Inode, Names},

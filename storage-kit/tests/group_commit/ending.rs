@@ -1,0 +1,99 @@
+//! Closing and dropping: what is queued is completed, and the end is told after everything was given back.
+
+use std::{
+    sync::{Arc, Mutex},
+    task::{Context, Wake, Waker},
+};
+
+use eraft_core::{GroupId, RaftStateUpdate, Result, StorageErrorKind};
+use eraft_storage_kit::{BatchWriter, GroupCommit, Save};
+use futures_executor::block_on;
+
+use crate::rig::{Asked, Rig, Step, kind, unbounded};
+
+#[test]
+fn closing_completes_what_is_queued_then_closes_the_writer_and_drops_it() {
+    let mut rig = Rig::stepped(unbounded());
+    let first = rig.submit(1);
+    rig.begun();
+    let second = rig.submit(2);
+    let closed = rig.writer.close();
+    let late = rig.submit(3);
+    rig.let_go();
+    assert_eq!(kind(late), Some(StorageErrorKind::Invalid));
+    block_on(closed).unwrap();
+    let order = [Asked::Commit(vec![1]), Asked::Commit(vec![2]), Asked::Close, Asked::Dropped];
+    assert_eq!(rig.asked(), order, "all of it before the end is told");
+    block_on(first).unwrap();
+    block_on(second).unwrap();
+    assert_eq!(kind(rig.submit(4)), Some(StorageErrorKind::Invalid));
+    block_on(rig.writer.close()).unwrap();
+    rig.writer.close_blocking().unwrap();
+    assert_eq!(rig.asked(), order, "closing again does nothing");
+}
+
+#[test]
+fn a_failure_while_closing_is_told_to_whoever_closes() {
+    let rig = Rig::stepped(unbounded());
+    let saved = rig.submit(1);
+    rig.step(Step::Succeed);
+    block_on(saved).unwrap();
+    rig.step(Step::Fail);
+    assert_eq!(kind(rig.writer.close()), Some(StorageErrorKind::Io));
+    assert_eq!(rig.writer.close_blocking().unwrap_err().kind(), StorageErrorKind::Io);
+    assert_eq!(kind(rig.submit(2)), Some(StorageErrorKind::Poisoned));
+}
+
+#[test]
+fn dropping_the_handle_completes_what_is_queued_and_waits_for_the_thread() {
+    let rig = Rig::free(unbounded());
+    let asked = Arc::clone(&rig.asked);
+    let receipts: Vec<_> = (1..=20).map(|term| rig.submit(term)).collect();
+    drop(rig);
+    assert_eq!(asked.lock().unwrap().last(), Some(&Asked::Dropped));
+    for receipt in receipts {
+        block_on(receipt).unwrap();
+    }
+}
+
+/// A writer that waits for the test before its first commit.
+struct Held(Arc<Mutex<()>>);
+
+impl BatchWriter for Held {
+    fn commit(&mut self, _batch: &[Save]) -> Result<()> {
+        drop(self.0.lock().unwrap());
+        Ok(())
+    }
+
+    fn idle(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Holds the last handle, and lets go of it when it is woken: on the writer thread.
+struct LastHandle(Mutex<Option<GroupCommit>>);
+
+impl Wake for LastHandle {
+    fn wake(self: Arc<Self>) {
+        drop(self.0.lock().unwrap().take());
+    }
+}
+
+#[test]
+fn the_last_handle_may_be_dropped_on_the_writer_thread_itself() {
+    let hold = Arc::new(Mutex::new(()));
+    let held = hold.lock().unwrap();
+    let writer = GroupCommit::start("test", Held(Arc::clone(&hold)), unbounded()).unwrap();
+    let empty = || Save { group: GroupId::ZERO, update: RaftStateUpdate::default(), snapshot: None };
+    let (mut first, second) = (writer.submit(empty()), writer.submit(empty()));
+    let ended = writer.close();
+    let waker = Waker::from(Arc::new(LastHandle(Mutex::new(Some(writer)))));
+    assert!(std::pin::Pin::new(&mut first).poll(&mut Context::from_waker(&waker)).is_pending());
+    drop((waker, held));
+    block_on(second).unwrap();
+    block_on(ended).unwrap();
+}

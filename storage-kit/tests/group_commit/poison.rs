@@ -1,0 +1,110 @@
+//! The first failure is the last thing the writer does, and no receipt after it ever says success.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
+};
+
+use eraft_core::{Receipt, StorageErrorKind};
+use eraft_storage_kit::GroupCommitOptions;
+use futures_executor::block_on;
+
+use crate::rig::{Asked, Rig, Step, kind, unbounded};
+
+#[test]
+fn a_failed_commit_gives_its_batch_the_error_and_poisons_all_later_saves() {
+    let rig = Rig::stepped(GroupCommitOptions { max_batch_saves: 2, ..unbounded() });
+    let first = rig.submit(1);
+    rig.begun();
+    let (batch, queued) = ([rig.submit(2), rig.submit(3)], rig.submit(4));
+    rig.step(Step::Succeed);
+    assert_eq!(rig.begun(), Asked::Commit(vec![2, 3]));
+    rig.step(Step::Fail);
+    block_on(first).unwrap();
+    for receipt in batch {
+        assert_eq!(kind(receipt), Some(StorageErrorKind::Io));
+    }
+    for receipt in [queued, rig.submit(5), rig.writer.flush()] {
+        let error = block_on(receipt).unwrap_err();
+        assert_eq!(error.kind(), StorageErrorKind::Poisoned);
+        assert!(error.detail().contains("the device failed"), "does not name the first failure: {error}");
+    }
+    assert_eq!(rig.writer.failure().unwrap().kind(), StorageErrorKind::Io);
+    assert_eq!(rig.writer.queued().saves, 0);
+}
+
+#[test]
+fn a_failed_commit_is_never_retried_and_the_writer_never_called_again() {
+    let rig = Rig::stepped(GroupCommitOptions { idle_after: Some(Duration::ZERO), ..unbounded() });
+    let failed = rig.submit(1);
+    rig.step(Step::Fail);
+    assert_eq!(kind(failed), Some(StorageErrorKind::Io));
+    assert_eq!(kind(rig.submit(2)), Some(StorageErrorKind::Poisoned));
+    assert_eq!(rig.writer.close_blocking().unwrap_err().kind(), StorageErrorKind::Io);
+    assert_eq!(rig.asked(), [Asked::Commit(vec![1]), Asked::Dropped]);
+}
+
+#[test]
+fn a_check_is_not_asked_once_the_engine_is_poisoned() {
+    let rig = Rig::stepped(unbounded());
+    let failed = rig.submit(1);
+    rig.step(Step::Fail);
+    assert!(block_on(failed).is_err());
+    assert!(rig.writer.close_blocking().is_err());
+    let receipt = rig.writer.submit_with(|| panic!("asked"));
+    assert_eq!(kind(receipt), Some(StorageErrorKind::Poisoned));
+}
+
+#[test]
+fn a_writer_that_panics_fails_its_batch_and_poisons() {
+    let rig = Rig::stepped(unbounded());
+    let first = rig.submit(1);
+    rig.begun();
+    let queued = rig.submit(2);
+    rig.step(Step::Panic);
+    let error = block_on(first).unwrap_err();
+    assert_eq!(error.kind(), StorageErrorKind::Io);
+    assert!(error.detail().contains("a bug in the writer"), "{error}");
+    assert_eq!(kind(queued), Some(StorageErrorKind::Poisoned));
+    assert_eq!(kind(rig.submit(3)), Some(StorageErrorKind::Poisoned));
+}
+
+#[test]
+fn a_failed_idle_moment_poisons() {
+    let rig = Rig::stepped(GroupCommitOptions { idle_after: Some(Duration::ZERO), ..unbounded() });
+    let saved = rig.submit(1);
+    rig.step(Step::Succeed);
+    block_on(saved).unwrap();
+    assert_eq!([rig.begun(), rig.begun()], [Asked::Commit(vec![1]), Asked::Idle]);
+    rig.step(Step::Fail);
+    assert_eq!(rig.writer.close_blocking().unwrap_err().kind(), StorageErrorKind::Io);
+    assert_eq!(kind(rig.submit(2)), Some(StorageErrorKind::Poisoned));
+}
+
+/// A task that brings down whoever wakes it.
+struct Bomb;
+
+impl Wake for Bomb {
+    fn wake(self: Arc<Self>) {
+        panic!("a waker's bug");
+    }
+}
+
+#[test]
+fn a_writer_thread_that_is_lost_resolves_no_receipt_with_success() {
+    let rig = Rig::stepped(unbounded());
+    let mut armed = rig.submit(1);
+    rig.begun();
+    let waker = Waker::from(Arc::new(Bomb));
+    let polled = std::pin::Pin::new(&mut armed).poll(&mut Context::from_waker(&waker));
+    assert!(matches!(polled, Poll::Pending));
+    let same_thread_later: Vec<Receipt> = (2..5).map(|term| rig.submit(term)).collect();
+    rig.step(Step::Succeed);
+    // The commit of the first succeeded, and telling so blew the thread up: all others must fail, and none may hang.
+    for receipt in same_thread_later {
+        assert_eq!(kind(receipt), Some(StorageErrorKind::Poisoned));
+    }
+    assert_eq!(kind(rig.submit(6)), Some(StorageErrorKind::Poisoned));
+    assert_eq!(rig.asked()[0], Asked::Commit(vec![1]));
+}
