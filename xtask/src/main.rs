@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod cargo;
+mod libtest;
 mod lint;
 mod mutants;
 mod probe;

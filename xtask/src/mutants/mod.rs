@@ -1,11 +1,167 @@
-//! (to come)
-use anyhow::Result;
+//! `cargo xtask mutants`: known bugs, put back one at a time; each must turn the test that it names red.
+//!
+//! A mutant is a patch in `mutants/` (docs/TESTING.md says how it looks). It is tried in a copy of the tree, never in the tree
+//! itself, with build results of its own that are kept between runs. What counts as a kill is strict: a test ran, and failed.
+//! A patch that no longer applies, a mutated tree that does not compile, a test that does not exist: these are errors.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use self::patch::Patch;
+use self::tree::Tree;
+use self::trial::Verdict;
+use crate::cargo;
+
+mod patch;
+mod seed;
+mod tree;
+mod trial;
 
 /// What `cargo xtask mutants` may be told.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Only mutants whose name contains this; may be given several times.
+    #[arg(long)]
+    only: Vec<String>,
+    /// How many are tried at once, each in a copy of its own [default: one per two cores, at most four, at least two].
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Only see that every patch is well formed and applies; build nothing.
+    #[arg(long)]
+    check: bool,
+}
 
-/// To come.
-pub(crate) fn run(_: &Args) -> Result<bool> {
-    Ok(true)
+/// One mutant, tried.
+#[derive(Debug)]
+struct Tried {
+    name: String,
+    verdict: Verdict,
+}
+
+/// Tries every chosen mutant; true when all were killed.
+pub(crate) fn run(args: &Args) -> Result<bool> {
+    let started = Instant::now();
+    let root = cargo::root();
+    let patches = load(&root.join("mutants"), &args.only)?;
+    if args.check {
+        return check(&root, &patches);
+    }
+    let jobs = args.jobs.unwrap_or_else(default_jobs).clamp(1, patches.len());
+    println!("{} mutants, {jobs} at once", patches.len());
+    let tried = try_all(&root, &patches, jobs)?;
+
+    let killed = tried.iter().filter(|tried| tried.verdict.is_kill()).count();
+    let hung = tried.iter().filter(|tried| matches!(tried.verdict, Verdict::Hung)).count();
+    let survived = tried.iter().filter(|tried| matches!(tried.verdict, Verdict::Survived)).count();
+    let errors = tried.len() - killed - survived;
+    println!();
+    for bad in tried.iter().filter(|tried| !tried.verdict.is_kill()) {
+        println!("{}: {}", bad.name, bad.verdict);
+    }
+    let seconds = started.elapsed().as_secs();
+    println!(
+        "{} mutants: {killed} killed ({hung} of them by a test that hung), {survived} survived, {errors} could not be tried; {} min {:02} s",
+        tried.len(),
+        seconds / 60,
+        seconds % 60
+    );
+    Ok(killed == tried.len())
+}
+
+fn default_jobs() -> usize {
+    std::thread::available_parallelism().map_or(2, |cores| (cores.get() / 2).clamp(2, 4))
+}
+
+/// The chosen patches, those that touch the same files beside each other, so that each build reuses most of the last one.
+fn load(dir: &Path, only: &[String]) -> Result<Vec<Patch>> {
+    let mut patches = Vec::new();
+    for entry in std::fs::read_dir(dir).with_context(|| format!("{}", dir.display()))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "patch") {
+            let patch = Patch::read(&path)?;
+            if only.is_empty() || only.iter().any(|part| patch.name.contains(part)) {
+                patches.push(patch);
+            }
+        }
+    }
+    if patches.is_empty() {
+        bail!("no mutant is chosen; {} holds the patches", dir.display());
+    }
+    patches.sort_by(|a, b| (&a.files, &a.test, &a.name).cmp(&(&b.files, &b.test, &b.name)));
+    Ok(patches)
+}
+
+fn check(root: &Path, patches: &[Patch]) -> Result<bool> {
+    let tree = Tree::at(root);
+    let mut sound = true;
+    for patch in patches {
+        if let Err(error) = tree.would_apply(patch) {
+            println!("{}: {error:#}", patch.name);
+            sound = false;
+        }
+    }
+    println!("{} mutants looked at", patches.len());
+    Ok(sound)
+}
+
+/// Splits the patches among `jobs` workers, each with a copy of the tree; a worker's share stays in order.
+fn try_all(root: &Path, patches: &[Patch], jobs: usize) -> Result<Vec<Tried>> {
+    let share = patches.len().div_ceil(jobs);
+    std::thread::scope(|scope| {
+        let start = |(number, chunk)| {
+            let dir = workplace(number);
+            scope.spawn(move || try_chunk(root, &dir, chunk))
+        };
+        let workers: Vec<_> = patches.chunks(share).enumerate().map(start).collect();
+        let mut tried = Vec::new();
+        for worker in workers {
+            let chunk = worker.join().map_err(|_| anyhow::anyhow!("a worker of cargo xtask mutants panicked"))?;
+            tried.extend(chunk?);
+        }
+        Ok(tried)
+    })
+}
+
+fn workplace(number: usize) -> PathBuf {
+    cargo::target_dir().join("mutants").join(number.to_string())
+}
+
+/// One worker: the named tests on the tree as it is, then each mutant.
+fn try_chunk(root: &Path, dir: &Path, patches: &[Patch]) -> Result<Vec<Tried>> {
+    let tree = Tree::copy(root, &dir.join("tree"))?;
+    let target = dir.join("target");
+    seed::seed(&cargo::target_dir(), &target)?;
+    let mut red = BTreeSet::new();
+    for test in patches.iter().map(|patch| &patch.test).collect::<BTreeSet<_>>() {
+        let verdict = trial::run(&tree, &target, test)?;
+        if !matches!(verdict, Verdict::Survived) {
+            println!("without a mutant, `cargo test {}`: {}", test.join(" "), verdict.as_baseline());
+            red.insert(test);
+        }
+    }
+    let mut tried = Vec::new();
+    for patch in patches {
+        let started = Instant::now();
+        let verdict = if red.contains(&patch.test) { Verdict::NotGreenBefore } else { try_one(&tree, &target, patch)? };
+        print_line(patch, &verdict, started.elapsed());
+        tried.push(Tried { name: patch.name.clone(), verdict });
+    }
+    Ok(tried)
+}
+
+fn try_one(tree: &Tree, target: &Path, patch: &Patch) -> Result<Verdict> {
+    let applied = match tree.apply(patch) {
+        Ok(applied) => applied,
+        Err(error) => return Ok(Verdict::DoesNotApply(format!("{error:#}"))),
+    };
+    let verdict = trial::run(tree, target, &patch.test);
+    applied.revert()?;
+    verdict
+}
+
+fn print_line(patch: &Patch, verdict: &Verdict, took: Duration) {
+    println!("{:<9} {:>5.1} s  {:<44} {}", verdict.word(), took.as_secs_f32(), patch.name, patch.bug);
 }

@@ -11,10 +11,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use self::output::{Output, Report};
+use crate::libtest::{Output, Report};
 use crate::{cargo, probe};
-
-mod output;
 
 /// What `cargo xtask test` may be told.
 #[derive(Debug, clap::Args)]
