@@ -35,11 +35,12 @@ impl Candidate {
         self.granted.insert(voter);
     }
 
-    /// Whether the election is won; its own vote counts once it is durable.
+    /// Whether the election is won; not before its own vote is durable, however many others have sent theirs unasked.
     pub(super) fn has_won(&mut self, server: &Server) -> bool {
-        if server.saves.vote_is_durable() {
-            self.granted.insert(server.id());
+        if !server.saves.vote_is_durable() {
+            return false;
         }
+        self.granted.insert(server.id());
         quorum::agrees(server.conf(), &self.granted)
     }
 }
