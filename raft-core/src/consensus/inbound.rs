@@ -26,6 +26,10 @@ impl Raft {
         if message.term > self.server.term {
             let leader = matches!(message.body, MessageBody::AppendEntries { .. }).then_some(message.from);
             self.adopt(message.term, leader);
+            if !is_request(&message.body) {
+                // An answer in a newer term: that there is one is all it has to say.
+                return;
+            }
         }
         self.dispatch(message.from, message.body);
     }
@@ -100,6 +104,10 @@ impl Raft {
             follower.append(&mut self.server, from, append);
         }
     }
+}
+
+fn is_request(body: &MessageBody) -> bool {
+    is_vote_request(body) || matches!(body, MessageBody::AppendEntries { .. })
 }
 
 fn is_vote_request(body: &MessageBody) -> bool {
