@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 pub mod network;
+pub mod puppet;
 pub mod storage;
 
 use std::{
@@ -22,7 +23,10 @@ use eraft_core::{
 };
 use eraft_node::{Node, Options, ProposeError, bootstrap};
 
-use self::network::Network;
+use self::{
+    network::Network,
+    storage::{Controlled, Controls},
+};
 
 pub const CLUSTER: ClusterId = ClusterId(7);
 
@@ -64,6 +68,17 @@ pub fn reply(entry: &Entry) -> Bytes {
     format!("{}:{}", entry.index, String::from_utf8_lossy(&entry.payload)).into()
 }
 
+/// Waits until `holds`, and fails with `what` when it does not within 30 s of the paused clock.
+pub async fn until(what: &str, holds: impl Fn() -> bool) {
+    for _ in 0..3000 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("waited 30 s in vain until {what}");
+}
+
 /// Options under which a run is the same every time.
 pub fn options(id: NodeId) -> Options {
     Options { seed: Some(id.0), ..Options::default() }
@@ -92,6 +107,7 @@ pub struct Cluster {
 
 pub struct Member {
     pub disk: MemoryDisk,
+    pub controls: Option<Arc<Controls>>,
     pub node: Option<Node>,
     pub journal: Journal,
 }
@@ -102,7 +118,7 @@ impl Cluster {
         let mut cluster = Cluster { network: Network::default(), members: BTreeMap::new() };
         for id in (1..=size).map(NodeId) {
             let disk = founder_disk(id, size).await;
-            cluster.members.insert(id, Member { disk, node: None, journal: Journal::default() });
+            cluster.members.insert(id, Member { disk, controls: None, node: None, journal: Journal::default() });
             cluster.run(id, options(id)).await;
         }
         cluster
@@ -111,7 +127,9 @@ impl Cluster {
     /// Starts a member that does not run.
     pub async fn run(&mut self, id: NodeId, options: Options) -> Node {
         let member = self.members.get_mut(&id).unwrap();
-        let storage = Arc::new(MemoryStorage::open(&member.disk, Expected::exactly(CLUSTER, id)).unwrap());
+        let inner = MemoryStorage::open(&member.disk, Expected::exactly(CLUSTER, id)).unwrap();
+        let (storage, controls) = Controlled::new(Arc::new(inner));
+        member.controls = Some(controls);
         member.journal = Journal::default();
         let transport = Arc::new(self.network.transport(id));
         let node = Node::start(options, storage, transport, Box::new(member.journal.clone())).await.unwrap();
@@ -140,29 +158,19 @@ impl Cluster {
 
     /// Waits until a running member leads and the others know it.
     pub async fn leader(&self) -> NodeId {
-        for _ in 0..600 {
+        let agreed = || {
             let mut leaders = self.running().map(|(_, node)| node.watch().borrow().leader);
-            let first = leaders.next().unwrap();
-            if let Some(id) = first
-                && self.members[&id].node.is_some()
-                && leaders.all(|other| other == first)
-            {
-                return id;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("no leader within 30 s");
+            let first = leaders.next().flatten()?;
+            (self.members[&first].node.is_some() && leaders.all(|other| other == Some(first))).then_some(first)
+        };
+        until("all know a leader that runs", || agreed().is_some()).await;
+        agreed().unwrap()
     }
 
     /// Waits until every running member has applied `commands` commands.
     pub async fn applied_everywhere(&self, commands: usize) {
-        for _ in 0..600 {
-            if self.running().all(|(id, _)| self.members[&id].journal.commands().len() >= commands) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("not applied within 30 s: {:?}", self.running().map(|(_, node)| node.status()).collect::<Vec<_>>());
+        let applied = |id| self.members[&id].journal.commands().len() >= commands;
+        until("every member has applied it", || self.running().all(|(id, _)| applied(id))).await;
     }
 
     /// Proposes at whoever leads until it is answered.

@@ -19,8 +19,6 @@ struct Inner {
     inboxes: BTreeMap<NodeId, Arc<dyn Inbox>>,
     /// Pairs between which every message is lost, without a word.
     cut: BTreeSet<(NodeId, NodeId)>,
-    /// Everything that was handed to the network, while it records.
-    record: Option<Vec<Message>>,
 }
 
 impl Network {
@@ -30,6 +28,10 @@ impl Network {
 
     pub fn connect(&self, id: NodeId, inbox: Arc<dyn Inbox>) {
         self.inner.lock().unwrap().inboxes.insert(id, inbox);
+    }
+
+    pub fn inbox(&self, id: NodeId) -> Option<Arc<dyn Inbox>> {
+        self.inner.lock().unwrap().inboxes.get(&id).cloned()
     }
 
     /// Whoever sends there is told that it is unreachable; what it sends is lost.
@@ -47,21 +49,8 @@ impl Network {
         self.inner.lock().unwrap().cut.clear();
     }
 
-    /// Keeps every message handed in from now on.
-    pub fn record(&self) {
-        self.inner.lock().unwrap().record = Some(Vec::new());
-    }
-
-    /// What was handed in since [`Network::record`], or since last asked.
-    pub fn recorded(&self) -> Vec<Message> {
-        self.inner.lock().unwrap().record.as_mut().map(std::mem::take).unwrap_or_default()
-    }
-
     fn accept(&self, from: NodeId, message: &Message) -> Result<Option<Arc<dyn Inbox>>, Unreachable> {
-        let mut inner = self.inner.lock().unwrap();
-        if let Some(record) = &mut inner.record {
-            record.push(message.clone());
-        }
+        let inner = self.inner.lock().unwrap();
         if !inner.inboxes.contains_key(&from) || inner.cut.contains(&(from, message.to)) {
             return Ok(None);
         }
