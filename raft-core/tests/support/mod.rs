@@ -29,8 +29,10 @@ pub(crate) struct Machine {
     pub(crate) unsaved: VecDeque<Save>,
     /// The log as the driver's cache has it: durable or not.
     pub(crate) log: BTreeMap<LogIndex, Entry>,
-    /// What the state machine was given since the last start.
+    /// What the state machine holds.
     pub(crate) applied: Vec<Entry>,
+    /// Whether it keeps that over a crash; else it begins anew at every start.
+    pub(crate) keeps_applied: bool,
 }
 
 /// What one `ready` brought, with entries filled in.
@@ -70,7 +72,7 @@ impl Machine {
     /// A member that is still down.
     pub(crate) fn new(config: Config, disk: Disk) -> Machine {
         let log = disk.entries.clone();
-        Machine { config, disk, raft: None, unsaved: VecDeque::new(), log, applied: Vec::new() }
+        Machine { config, disk, raft: None, unsaved: VecDeque::new(), log, applied: Vec::new(), keeps_applied: false }
     }
 
     pub(crate) fn id(&self) -> NodeId {
@@ -81,12 +83,15 @@ impl Machine {
         self.raft.as_ref().map(Raft::status)
     }
 
-    /// Starts from what is durable, with a state machine that begins anew.
+    /// Starts from what is durable.
     pub(crate) fn start(&mut self, now: Now) -> Output {
         assert!(self.raft.is_none(), "{} runs already", self.id());
         self.log = self.disk.entries.clone();
-        self.applied.clear();
-        self.raft = Some(Raft::restore(self.config.clone(), self.disk.state.clone(), LogIndex::ZERO, now));
+        if !self.keeps_applied {
+            self.applied.clear();
+        }
+        let applied = LogIndex(self.applied.len() as u64);
+        self.raft = Some(Raft::restore(self.config.clone(), self.disk.state.clone(), applied, now));
         self.ready(now, usize::MAX)
     }
 

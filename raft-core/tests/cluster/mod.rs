@@ -1,0 +1,310 @@
+//! A cluster under one seed: machines, a network that loses, repeats and reorders, disks that take their time, crashes.
+//!
+//! One random choice after another decides what happens next, so a seed is a whole history, the same at every run. After
+//! every turn of a node [`Safety`] looks at what it did. Faults end in [`Cluster::heal`], and then it must work.
+
+mod safety;
+
+use std::{collections::BTreeSet, time::Duration};
+
+use bytes::Bytes;
+use eraft_core::{Config, Event, LogIndex, Message, NodeId, Now, ReadOutcome, RequestId, Role};
+use fastrand::Rng;
+
+pub(crate) use safety::Rare;
+use safety::Safety;
+
+use crate::support::{Disk, Machine, voters};
+
+const ELECTION_TIMEOUT: Duration = Duration::from_millis(100);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(20);
+/// More messages under way than this, and some are lost.
+const MAX_FLIGHT: usize = 300;
+
+/// How bad this history is, in thousandths of a chance.
+struct Faults {
+    lose: u32,
+    repeat: u32,
+    crash: u32,
+    partition: u32,
+    /// How often a disk that could complete a save does.
+    disk_speed: u32,
+}
+
+pub(crate) struct Cluster {
+    rng: Rng,
+    now: Now,
+    machines: Vec<Machine>,
+    flight: Vec<Message>,
+    cut: BTreeSet<(NodeId, NodeId)>,
+    faults: Faults,
+    requests: u64,
+    safety: Safety,
+}
+
+impl Cluster {
+    pub(crate) fn new(seed: u64) -> Cluster {
+        let mut rng = Rng::with_seed(seed);
+        let size = if rng.bool() { 3 } else { 5 };
+        let ids: Vec<u64> = (1..=size).collect();
+        let founders = voters(&ids);
+        let faults = Faults {
+            lose: rng.u32(0..150),
+            repeat: rng.u32(0..100),
+            crash: rng.u32(0..400),
+            partition: rng.u32(0..500),
+            disk_speed: rng.u32(50..900),
+        };
+        let now = Now(Duration::from_millis(1));
+        let machines = (ids.iter().map(|id| {
+            let config = Config {
+                election_timeout: ELECTION_TIMEOUT,
+                heartbeat_interval: HEARTBEAT_INTERVAL,
+                max_inflight_messages: rng.usize(1..6),
+                max_pending_requests: rng.usize(4..40),
+                ..Config::new(NodeId(*id), rng.u64(..))
+            };
+            let mut machine = Machine::new(config, Disk::founded(NodeId(*id), &founders));
+            machine.keeps_applied = rng.bool();
+            machine
+        }))
+        .collect::<Vec<Machine>>();
+        let founding = machines[0].log[&LogIndex(1)].clone();
+        let mut cluster = Cluster {
+            rng,
+            now,
+            machines,
+            flight: Vec::new(),
+            cut: BTreeSet::new(),
+            faults,
+            requests: 0,
+            safety: Safety::new(size, founding),
+        };
+        (0..cluster.machines.len()).for_each(|at| cluster.start(at));
+        cluster
+    }
+
+    /// A history of about `turns` turns, whatever goes wrong.
+    pub(crate) fn misbehave(&mut self, turns: usize) {
+        for _ in 0..turns {
+            let at = self.rng.usize(0..self.machines.len());
+            match self.rng.u32(0..1000) {
+                0..430 => self.deliver(),
+                430..630 => self.complete_saves(at),
+                630..850 => self.pass_time(),
+                850..930 => self.propose(at),
+                930..960 => self.read(at),
+                960..980 => self.start_if_down(at),
+                _ => self.strike(at),
+            }
+        }
+    }
+
+    /// Faults stop: within a bounded time there is a leader, what it is asked commits, and all have applied the same.
+    pub(crate) fn heal(&mut self) {
+        self.faults = Faults { lose: 0, repeat: 0, crash: 0, partition: 0, disk_speed: 1000 };
+        self.cut.clear();
+        (0..self.machines.len()).for_each(|at| self.start_if_down(at));
+        let before = self.safety.acknowledged();
+        for _ in 0..1_000 {
+            self.now = self.now + Duration::from_millis(5);
+            for at in 0..self.machines.len() {
+                self.tick(at);
+                self.turn_with_saves(at, Vec::new(), self.machines[at].unsaved.len());
+            }
+            while !self.flight.is_empty() {
+                self.deliver();
+            }
+            let leader = (0..self.machines.len()).find(|at| self.role(*at) == Some(Role::Leader));
+            if self.safety.acknowledged() == before {
+                leader.into_iter().for_each(|at| self.propose(at));
+            } else if leader.is_some() && self.all_agree() {
+                return;
+            }
+        }
+        panic!("5 s after the last fault there is no leader, or no commit, or no agreement: {:#?}", self.statuses());
+    }
+
+    pub(crate) fn into_rare(self) -> Rare {
+        self.safety.rare
+    }
+
+    fn all_agree(&self) -> bool {
+        let first = &self.machines[0].applied;
+        first.len() as u64 == self.safety.committed() && self.machines.iter().all(|machine| machine.applied == *first)
+    }
+
+    fn statuses(&self) -> Vec<String> {
+        self.machines.iter().map(|machine| format!("{:?}", machine.status())).collect()
+    }
+
+    fn role(&self, at: usize) -> Option<Role> {
+        self.machines[at].status().map(|status| status.role)
+    }
+
+    fn chance(&mut self, thousandths: u32) -> bool {
+        self.rng.u32(0..1000) < thousandths
+    }
+
+    /// Steps the events, asks for what there is to do, does it, and has it checked.
+    fn turn(&mut self, at: usize, events: Vec<Event>) {
+        self.turn_with_saves(at, events, 0);
+    }
+
+    /// The same, after so many saves have completed.
+    fn turn_with_saves(&mut self, at: usize, events: Vec<Event>, saves: usize) {
+        let before = self.machines[at].status().expect("it runs");
+        self.safety.rare.steps += (events.len() + saves) as u64;
+        for _ in 0..saves {
+            self.machines[at].complete_save(self.now);
+        }
+        for event in events {
+            self.machines[at].step(self.now, event);
+        }
+        let batch = self.rng.usize(1..5);
+        let mut output = self.machines[at].ready(self.now, batch);
+        self.safety.check(&self.machines, at, &before, &output);
+        self.flight.append(&mut output.messages);
+        while self.flight.len() > MAX_FLIGHT {
+            let lost = self.rng.usize(0..self.flight.len());
+            self.flight.swap_remove(lost);
+        }
+    }
+
+    /// Some messages arrive, in any order, at whom the first is for.
+    fn deliver(&mut self) {
+        let mut to = None;
+        let mut events = Vec::new();
+        for _ in 0..self.rng.usize(1..5) {
+            let candidates: Vec<usize> =
+                (0..self.flight.len()).filter(|at| to.is_none_or(|to| self.flight[*at].to == to)).collect();
+            let Some(picked) = self.rng.choice(candidates) else { break };
+            // Mostly in order, as on a stream; sometimes not.
+            let picked = if self.rng.bool() {
+                let link = (self.flight[picked].from, self.flight[picked].to);
+                self.flight.iter().position(|message| (message.from, message.to) == link).expect("it was picked")
+            } else {
+                picked
+            };
+            let (lose, repeat) = (self.chance(self.faults.lose), self.chance(self.faults.repeat));
+            let message = if repeat { self.flight[picked].clone() } else { self.flight.remove(picked) };
+            let running =
+                |id: NodeId| self.machines.iter().position(|machine| machine.id() == id && machine.raft.is_some());
+            if lose || self.cut.contains(&(message.from, message.to)) || running(message.to).is_none() {
+                // The sender's transport may notice.
+                if let Some(from) = running(message.from)
+                    && self.rng.bool()
+                {
+                    self.turn(from, vec![Event::Unreachable { peer: message.to }]);
+                }
+                continue;
+            }
+            to = Some(message.to);
+            events.push(Event::Message(message));
+        }
+        if let Some(at) = to.and_then(|to| self.machines.iter().position(|machine| machine.id() == to)) {
+            self.turn(at, events);
+        }
+    }
+
+    fn complete_saves(&mut self, at: usize) {
+        if self.machines[at].raft.is_none() || !self.chance(self.faults.disk_speed) {
+            return;
+        }
+        let saves = self.rng.usize(1..4).min(self.machines[at].unsaved.len());
+        if saves > 0 {
+            self.turn_with_saves(at, Vec::new(), saves);
+        }
+    }
+
+    fn pass_time(&mut self) {
+        self.now = self.now + Duration::from_millis(self.rng.u64(0..12));
+        for at in 0..self.machines.len() {
+            // A node that is not told in time was paused.
+            if self.chance(800) {
+                self.tick(at);
+            }
+        }
+    }
+
+    fn tick(&mut self, at: usize) {
+        if self.machines[at].raft.as_ref().is_some_and(|raft| raft.deadline() <= self.now) {
+            self.turn(at, vec![Event::Timeout]);
+        }
+    }
+
+    /// Mostly at somebody who leads, or thinks so.
+    fn whom_to_ask(&mut self, at: usize) -> usize {
+        let leaders: Vec<usize> = (0..self.machines.len()).filter(|at| self.role(*at) == Some(Role::Leader)).collect();
+        if self.chance(200) { at } else { self.rng.choice(leaders).unwrap_or(at) }
+    }
+
+    fn propose(&mut self, at: usize) {
+        let at = self.whom_to_ask(at);
+        if self.machines[at].raft.is_none() {
+            return;
+        }
+        let events = (0..self.rng.usize(1..4))
+            .map(|_| {
+                self.requests += 1;
+                let payload = Bytes::from(self.requests.to_string());
+                Event::Propose { id: RequestId(self.requests), payload }
+            })
+            .collect();
+        self.turn(at, events);
+    }
+
+    fn read(&mut self, at: usize) {
+        let at = self.whom_to_ask(at);
+        if self.machines[at].raft.is_some() {
+            self.requests += 1;
+            let id = RequestId(self.requests);
+            self.safety.read_asked(id);
+            self.turn(at, vec![Event::ReadIndex { id }]);
+        }
+    }
+
+    /// Crashes a node, cuts links, or mends them.
+    fn strike(&mut self, at: usize) {
+        if self.machines[at].raft.is_some() && self.chance(self.faults.crash) {
+            let kept = self.rng.usize(0..=self.machines[at].unsaved.len());
+            self.safety.crashed(&self.machines[at], kept);
+            self.machines[at].crash(kept);
+        }
+        if self.chance(self.faults.partition) {
+            let victim = self.whom_to_ask(at);
+            let victim = self.machines[victim].id();
+            let (deaf, mute) = (self.rng.bool(), self.rng.bool());
+            for other in self.machines.iter().map(Machine::id) {
+                self.cut.extend(deaf.then_some((other, victim)));
+                self.cut.extend(mute.then_some((victim, other)));
+            }
+        } else if self.chance(400) {
+            self.cut.clear();
+        }
+        // Once in a while everybody is paused, and whoever wakes first finds all timeouts passed.
+        if self.chance(100) {
+            self.now = self.now + ELECTION_TIMEOUT * 2;
+        }
+    }
+
+    fn start_if_down(&mut self, at: usize) {
+        if self.machines[at].raft.is_none() {
+            self.start(at);
+        }
+    }
+
+    fn start(&mut self, at: usize) {
+        let output = self.machines[at].start(self.now);
+        let before = self.machines[at].status().expect("it runs");
+        self.safety.check(&self.machines, at, &before, &output);
+    }
+}
+
+/// Whether a read may be served, and from where on.
+pub(crate) fn read_at(outcome: ReadOutcome) -> Option<LogIndex> {
+    match outcome {
+        ReadOutcome::ReadAt(index) => Some(index),
+        ReadOutcome::NotLeader { .. } | ReadOutcome::Busy => None,
+    }
+}

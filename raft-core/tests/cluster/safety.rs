@@ -1,0 +1,269 @@
+//! Safety: what must hold after every turn of any node (figure 3 of the paper, and the rules of the core).
+//!
+//! It sees all disks at once, as nobody in the cluster can. So what is committed is checked against the disks of a
+//! majority at the very moment, not when a crash happens to reveal the loss.
+
+use std::collections::BTreeMap;
+
+use eraft_core::{
+    DropReason, Entry, EntryId, LogChange, LogIndex, Message, MessageBody, NodeId, ProposeOutcome, RequestId, Role,
+    Status, Term,
+};
+
+use super::read_at;
+use crate::support::{Machine, Output};
+
+macro_rules! counts {
+    ($(#[$doc:meta])* $name:ident { $($field:ident,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default)]
+        pub(crate) struct $name {
+            $(pub(crate) $field: u64,)*
+        }
+
+        impl $name {
+            /// Every count with its name.
+            pub(crate) fn all(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($field), self.$field)),*]
+            }
+        }
+
+        impl std::ops::AddAssign for $name {
+            fn add_assign(&mut self, other: $name) {
+                $(self.$field += other.$field;)*
+            }
+        }
+    };
+}
+
+counts! {
+    /// How often what happened; states that are rare and must be reached all the same.
+    Rare {
+        steps,
+        elections,
+        leaders_deposed,
+        leaders_cut_off,
+        truncations,
+        truncations_of_unsaved,
+        crashes,
+        crashes_that_lost_a_vote,
+        crashes_that_lost_entries,
+        rejections,
+        requests_ignored_for_a_leader,
+        commits_before_the_leaders_disk,
+        leads_with_older_entries_uncommitted,
+        proposals_acknowledged,
+        proposals_in_doubt,
+        refused_as_busy,
+        reads,
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Safety {
+    pub(crate) rare: Rare,
+    size: u64,
+    leaders: BTreeMap<Term, NodeId>,
+    /// Who gave a vote to whom.
+    votes: BTreeMap<(Term, NodeId), NodeId>,
+    /// Every entry that ever was, with the one before it.
+    entries: BTreeMap<EntryId, (Entry, EntryId)>,
+    /// What is committed, from index 1 on.
+    committed: Vec<Entry>,
+    acknowledged: BTreeMap<LogIndex, EntryId>,
+    /// What was committed anywhere when a read was asked.
+    asked: BTreeMap<RequestId, LogIndex>,
+}
+
+impl Safety {
+    /// What holds in a cluster that `founding` has just founded.
+    pub(crate) fn new(size: u64, founding: Entry) -> Safety {
+        Safety {
+            rare: Rare::default(),
+            size,
+            leaders: BTreeMap::new(),
+            votes: BTreeMap::new(),
+            entries: BTreeMap::from([(founding.id(), (founding.clone(), EntryId::ZERO))]),
+            committed: vec![founding],
+            acknowledged: BTreeMap::new(),
+            asked: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn committed(&self) -> u64 {
+        self.committed.len() as u64
+    }
+
+    /// How many proposals were answered as committed.
+    pub(crate) fn acknowledged(&self) -> usize {
+        self.acknowledged.len()
+    }
+
+    pub(crate) fn read_asked(&mut self, id: RequestId) {
+        self.asked.insert(id, LogIndex(self.committed()));
+    }
+
+    pub(crate) fn crashed(&mut self, machine: &Machine, kept: usize) {
+        self.rare.crashes += 1;
+        let lost: Vec<_> = machine.unsaved.iter().skip(kept).collect();
+        let loses_entries = lost.iter().any(|save| matches!(save.update.log, LogChange::Append(_)));
+        let kept_state = machine.unsaved.iter().take(kept).filter_map(|save| save.update.hard_state).next_back();
+        let kept_vote = kept_state.unwrap_or(machine.disk.state.hard_state).vote;
+        let loses_vote = lost.iter().filter_map(|save| save.update.hard_state).any(|state| state.vote != kept_vote);
+        self.rare.crashes_that_lost_entries += u64::from(loses_entries);
+        self.rare.crashes_that_lost_a_vote += u64::from(loses_vote);
+    }
+
+    /// Looks at what the machine at `at` did in a turn that began with `before`.
+    pub(crate) fn check(&mut self, machines: &[Machine], at: usize, before: &Status, output: &Output) {
+        let machine = &machines[at];
+        let after = machine.status().expect("it runs");
+        let leads_on = before.role == Role::Leader && after.role == Role::Leader;
+        self.log_matching(machine, output, leads_on);
+        self.election_safety(&after);
+        self.commit_is_on_a_majority(machines, machine, before, &after);
+        self.leader_completeness(machine, before, &after);
+        for message in &output.messages {
+            self.nothing_is_said_before_it_is_durable(machines, machine, message);
+        }
+        self.state_machine_safety(machine, &after, output);
+        self.outcomes(output, &after);
+        self.count(before, &after);
+    }
+
+    /// Log matching and leader append-only (section 5.3): an id names one entry with one past, and leaders never replace.
+    fn log_matching(&mut self, machine: &Machine, output: &Output, leads_on: bool) {
+        for save in &output.saves {
+            let LogChange::Append(entries) = &save.update.log else { continue };
+            let Some(first) = entries.first() else { continue };
+            let replaced = machine.disk.entries.contains_key(&first.index);
+            let replaced_unsaved = machine.unsaved.iter().filter(|unsaved| unsaved.id < save.id).any(|unsaved| {
+                matches!(&unsaved.update.log, LogChange::Append(old) if old.iter().any(|old| old.index == first.index))
+            });
+            assert!(!leads_on || !(replaced || replaced_unsaved), "leader {} replaces {}", machine.id(), first.id());
+            self.rare.truncations += u64::from(replaced || replaced_unsaved);
+            self.rare.truncations_of_unsaved += u64::from(replaced_unsaved);
+            for entry in entries {
+                let previous = machine.log.get(&entry.index.prev()).map_or(EntryId::ZERO, Entry::id);
+                let known = self.entries.entry(entry.id()).or_insert_with(|| (entry.clone(), previous));
+                assert_eq!(*known, (entry.clone(), previous), "{} has two contents or two pasts", entry.id());
+            }
+        }
+    }
+
+    /// Election safety (section 5.2): one leader per term.
+    fn election_safety(&mut self, after: &Status) {
+        if after.role == Role::Leader {
+            let leader = *self.leaders.entry(after.term).or_insert(after.id);
+            assert_eq!(leader, after.id, "two leaders in term {}", after.term);
+        }
+    }
+
+    /// What any node takes for committed is durable on a majority of disks, and never replaced by anything else.
+    fn commit_is_on_a_majority(&mut self, machines: &[Machine], machine: &Machine, before: &Status, after: &Status) {
+        for index in before.commit.0 + 1..=after.commit.0 {
+            let entry = &machine.log[&LogIndex(index)];
+            if let Some(known) = self.committed.get(usize::try_from(index - 1).unwrap()) {
+                assert_eq!(known, entry, "two entries committed at {index}");
+                continue;
+            }
+            self.committed.push(entry.clone());
+        }
+        if after.commit > before.commit && after.commit.0 == self.committed() {
+            let id = machine.log[&after.commit].id();
+            let holds = |machine: &&Machine| machine.disk.entries.get(&id.index).map(Entry::id) == Some(id);
+            let copies = machines.iter().filter(holds).count() as u64;
+            assert!(copies > self.size / 2, "{id} was committed with {copies} durable copies of {}", self.size);
+            self.rare.commits_before_the_leaders_disk += u64::from(after.durable < after.commit);
+        }
+    }
+
+    /// Leader completeness (section 5.4): a new leader holds everything that was committed.
+    fn leader_completeness(&mut self, machine: &Machine, before: &Status, after: &Status) {
+        if after.role == Role::Leader && (before.role, before.term) != (Role::Leader, after.term) {
+            self.rare.elections += 1;
+            self.rare.leads_with_older_entries_uncommitted += u64::from(after.commit < before.last.index);
+            for entry in &self.committed {
+                assert_eq!(machine.log.get(&entry.index), Some(entry), "leader of term {} lacks it", after.term);
+            }
+        }
+    }
+
+    /// Rules 1 and 2: what a message says would still be true after a crash.
+    fn nothing_is_said_before_it_is_durable(&mut self, machines: &[Machine], machine: &Machine, message: &Message) {
+        let hard_state = machine.disk.state.hard_state;
+        let Message { from, to, term, body } = message;
+        assert!(hard_state.term >= *term, "{message:?} left before its term was durable");
+        let vote = match body {
+            MessageBody::RequestVote { .. } => Some(*from),
+            MessageBody::Vote { granted: true } => Some(*to),
+            _ => None,
+        };
+        if let Some(candidate) = vote {
+            assert!(
+                hard_state.term > *term || hard_state.vote == Some(candidate),
+                "{message:?} left before the vote was durable"
+            );
+            let first = *self.votes.entry((*term, *from)).or_insert(candidate);
+            assert_eq!(first, candidate, "{from} voted twice in term {term}");
+        }
+        match body {
+            MessageBody::Appended { matched, .. } if *matched > LogIndex::ZERO => {
+                let held = machine.disk.entries.get(matched).map(Entry::id);
+                assert!(held.is_some(), "{message:?} left before {matched} was durable");
+                let leader = machines.iter().find(|machine| machine.id() == *to).expect("a member");
+                if leader.status().is_some_and(|status| status.role == Role::Leader && status.term == *term) {
+                    assert_eq!(held, leader.log.get(matched).map(Entry::id), "{message:?} vouches for another entry");
+                }
+            }
+            MessageBody::Rejected { .. } => self.rare.rejections += 1,
+            _ => {}
+        }
+    }
+
+    /// State machine safety (section 5.4.3), and rule 4: what is applied is committed, durable here, and comes in order.
+    fn state_machine_safety(&self, machine: &Machine, after: &Status, output: &Output) {
+        let first = machine.applied.len() - output.applied.len();
+        for (entry, index) in output.applied.iter().zip(first as u64 + 1..) {
+            assert_eq!(entry.index.0, index, "{} applies out of order", machine.id());
+            assert!(entry.index <= after.commit, "{} applies {} beyond its commit", machine.id(), entry.id());
+            assert_eq!(machine.disk.entries.get(&entry.index), Some(entry), "applied before it is durable");
+            assert_eq!(self.committed.get(usize::try_from(index - 1).unwrap()), Some(entry), "applied, not committed");
+        }
+    }
+
+    /// What clients are told: nothing acknowledged is lost, and no read misses what was committed when it was asked.
+    fn outcomes(&mut self, output: &Output, after: &Status) {
+        for (id, outcome) in &output.proposals {
+            match outcome {
+                ProposeOutcome::Committed(entry_id) => {
+                    self.rare.proposals_acknowledged += 1;
+                    let entry = &self.committed[usize::try_from(entry_id.index.0 - 1).unwrap()];
+                    assert_eq!((entry.id(), &entry.payload[..]), (*entry_id, id.0.to_string().as_bytes()));
+                    let before = self.acknowledged.insert(entry_id.index, *entry_id);
+                    assert_eq!(before, None, "{entry_id} was acknowledged twice");
+                }
+                ProposeOutcome::LeadershipLost { .. } => self.rare.proposals_in_doubt += 1,
+                ProposeOutcome::Busy => self.rare.refused_as_busy += 1,
+                ProposeOutcome::NotLeader { leader } => assert_eq!(*leader, after.leader.or(*leader)),
+            }
+        }
+        for (id, outcome) in &output.reads {
+            let floor = self.asked.remove(id).expect("each read is answered once");
+            if let Some(index) = read_at(*outcome) {
+                self.rare.reads += 1;
+                assert!(index >= floor, "a read asked when {floor} was committed may see only {index}");
+            }
+        }
+    }
+
+    fn count(&mut self, before: &Status, after: &Status) {
+        if before.role == Role::Leader && after.role != Role::Leader {
+            self.rare.leaders_deposed += u64::from(after.term > before.term);
+            self.rare.leaders_cut_off += u64::from(after.term == before.term);
+        }
+        let ignored = |status: &Status| status.dropped.get(&DropReason::LeaderAlive).copied().unwrap_or(0);
+        self.rare.requests_ignored_for_a_leader += ignored(after).saturating_sub(ignored(before));
+        assert_eq!(after.dropped.get(&DropReason::Impossible), None, "a correct node said something impossible");
+    }
+}
