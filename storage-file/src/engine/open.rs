@@ -1,0 +1,108 @@
+//! Opening: lock, read, judge, repair, and only then believe.
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use eraft_core::{Expected, Result, StorageError, StorageErrorKind};
+
+use super::{create, group::Group, recovery, repair, shared::Shared, writer::LogWriter};
+use crate::{
+    error,
+    fs::{FileKind, Fs, FsLock},
+    options::FileOptions,
+    paths::Paths,
+    randomness,
+    snapshot::{file::SnapshotFile, registry::Registry},
+};
+
+const DURING: &str = "opening a store";
+
+/// Opens the store at `dir`: what its handles share, and its writer.
+pub(crate) fn open(
+    fs: &Arc<dyn Fs>,
+    dir: &Path,
+    expected: &Expected,
+    options: &FileOptions,
+) -> Result<(Arc<Shared>, LogWriter)> {
+    options.check()?;
+    let paths = Paths::new(dir);
+    check_directory(fs, &paths)?;
+    let lock = lock(fs, &paths)?;
+    let mut recovered = recovery::recover(fs, &paths, expected)?;
+    // Everything that may refuse has been asked before anything is changed.
+    let mut snapshots = BTreeMap::new();
+    for (id, log) in &recovered.groups {
+        if let Some(published) = &log.published {
+            snapshots.insert(*id, SnapshotFile::open(fs, &paths, (recovered.identity, *id), published)?);
+        }
+    }
+    let mut random = randomness::generator(options.seed)?;
+    // Two runs under one seed must not draw the same incarnations.
+    let random_for_this_run = random.u64(..) ^ recovered.last.sequence;
+    let mut random = fastrand::Rng::with_seed(random_for_this_run);
+    repair::repair(fs, &paths, &recovered)?;
+    repair::clean(fs, &paths, &mut recovered)?;
+
+    let groups = recovered.groups.into_iter().map(|(id, log)| {
+        let snapshot = snapshots.remove(&id);
+        (id, Arc::new(Group::new(id, log, snapshot, true)))
+    });
+    let shared = Arc::new(Shared::new(
+        Arc::clone(fs),
+        paths,
+        recovered.identity,
+        options.segment_bytes,
+        groups.collect(),
+        recovered.segments,
+        Registry::new(random.fork()),
+    ));
+    let writer = LogWriter::new(Arc::clone(&shared), recovered.tail, recovered.last, random, lock);
+    Ok((shared, writer))
+}
+
+/// Whether this can be a store of ours, before anything in it is touched.
+fn check_directory(fs: &Arc<dyn Fs>, paths: &Paths) -> Result<()> {
+    for dir in [&paths.dir, &paths.state, &paths.snapshot] {
+        let metadata = match fs.metadata(dir) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && *dir == paths.dir => {
+                return Err(not_initialised(paths));
+            }
+            // Whether that is damage or an empty directory is told by the lock.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error::io(DURING, dir, error)),
+        };
+        let refused = |what: String| Err(StorageError::new(StorageErrorKind::Io, DURING, what));
+        if metadata.kind != FileKind::Dir {
+            return refused(format!("{} is a {:?}; expected a directory", dir.display(), metadata.kind));
+        }
+        if metadata.mode & 0o022 != 0 {
+            return refused(format!(
+                "{} has mode {:o}: others than its owner may write to it; check its files, then chmod go-w",
+                dir.display(),
+                metadata.mode
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn lock(fs: &Arc<dyn Fs>, paths: &Paths) -> Result<Box<dyn FsLock>> {
+    match fs.lock(&paths.lock) {
+        Ok(lock) => Ok(lock),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            if [&paths.state, &paths.snapshot].iter().all(|dir| fs.metadata(dir).is_err()) {
+                return Err(not_initialised(paths));
+            }
+            Err(error::corrupt(&paths.lock, 0, "the file is missing; a store always has one"))
+        }
+        Err(error) => Err(create::locked(&paths.dir, error)),
+    }
+}
+
+fn not_initialised(paths: &Paths) -> StorageError {
+    StorageError::new(
+        StorageErrorKind::NotInitialised,
+        DURING,
+        format!("nothing is stored at {}: create it, join a cluster, or restore a backup", paths.dir.display()),
+    )
+}

@@ -1,0 +1,46 @@
+//! Reading the published snapshot: one verified chunk at a time, off the runtime's threads.
+
+use bytes::Bytes;
+use eraft_core::{Result, SnapshotReader};
+use futures_util::{StreamExt, stream};
+
+use super::{
+    file::SnapshotFile,
+    format::{ChunkKind, read_chunk},
+};
+use crate::{blocking::blocking, error};
+
+/// How far a reader has come.
+#[derive(Debug)]
+struct Cursor {
+    file: SnapshotFile,
+    offset: u64,
+    left_bytes: u64,
+}
+
+/// The whole of `file` as a stream. It keeps the file open, so a newer snapshot takes nothing away from it.
+pub(crate) fn reader(file: SnapshotFile) -> SnapshotReader {
+    let (meta, size_bytes) = (file.meta.clone(), file.size_bytes);
+    let cursor = Cursor { offset: file.first_data, left_bytes: size_bytes, file };
+    // An error ends the stream: nothing behind damage is handed out.
+    let chunks = stream::try_unfold(cursor, |cursor| blocking(move || cursor.next()));
+    SnapshotReader { meta, size_bytes, chunks: chunks.boxed() }
+}
+
+impl Cursor {
+    fn next(mut self) -> Result<Option<(Bytes, Cursor)>> {
+        let SnapshotFile { file, path, incarnation, .. } = &self.file;
+        let (kind, data, next) = read_chunk(file.as_ref(), path, *incarnation, self.offset)?;
+        let expected = if self.left_bytes == 0 { ChunkKind::End } else { ChunkKind::Data };
+        if kind != expected || (kind == ChunkKind::Data && data.len() as u64 > self.left_bytes) {
+            let detail = format!("a chunk of kind {kind:?}; expected {expected:?} with {} bytes left", self.left_bytes);
+            return Err(error::corrupt(path, self.offset, detail));
+        }
+        if kind == ChunkKind::End {
+            return Ok(None);
+        }
+        self.left_bytes -= data.len() as u64;
+        self.offset = next;
+        Ok(Some((data, self)))
+    }
+}

@@ -1,0 +1,190 @@
+//! Staging: a snapshot on its way in, in bounded memory, beside everything else.
+
+use std::{path::PathBuf, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use eraft_core::{
+    GroupId, Result, SnapshotMeta, SnapshotWriter, StagedSnapshot, StorageError, StorageErrorKind, codec,
+};
+
+use super::{
+    file::SnapshotFile,
+    format::{ChunkKind, DATA_CHUNK_BYTES, FIRST_CHUNK, MAX_CHUNK_BYTES, encode_chunk},
+};
+use crate::{
+    blocking::blocking,
+    engine::shared::Shared,
+    error,
+    fs::{FsFile, write_all_at},
+    paths::SnapshotName,
+    segment::{
+        file::remove_durably,
+        header::{FileType, Header},
+    },
+};
+
+/// A snapshot file that is being written. Nothing refers to it; dropped unfinished, its file goes later.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    shared: Arc<Shared>,
+    group: GroupId,
+    meta: SnapshotMeta,
+    name: SnapshotName,
+    path: PathBuf,
+    file: Arc<dyn FsFile>,
+    incarnation: u64,
+    first_data: u64,
+    /// Where the next chunk goes.
+    offset: u64,
+    size_bytes: u64,
+    gathered: Vec<u8>,
+    /// A write is under way, was given up half-way, or failed: what follows would not join on.
+    broken: bool,
+    finished: bool,
+}
+
+impl Stage {
+    /// Creates the file and writes what the snapshot stands for.
+    pub(crate) async fn begin(shared: Arc<Shared>, group: GroupId, meta: SnapshotMeta) -> Result<Stage> {
+        let encoded = codec::encode(&meta);
+        if encoded.len() > MAX_CHUNK_BYTES || !meta.conf_state.is_valid() {
+            return Err(StorageError::invalid(format!(
+                "a snapshot's description must be a valid configuration of at most {MAX_CHUNK_BYTES} bytes, found {}",
+                encoded.len()
+            )));
+        }
+        let (name, incarnation, forgotten) = {
+            let mut staging = shared.staging();
+            let name = SnapshotName { last: meta.last, id: staging.draw() };
+            (name, staging.draw(), staging.take_forgotten())
+        };
+        blocking(move || {
+            remove_durably(&shared.fs, &shared.paths.snapshot, &forgotten);
+            let path = shared.paths.snapshot(name);
+            let header = Header { identity: shared.identity, incarnation, number: group.0, len_bytes: 0 };
+            let mut bytes = header.encode(FileType::Snapshot);
+            bytes.extend(encode_chunk(incarnation, FIRST_CHUNK, ChunkKind::Meta, &encoded));
+            let during = "beginning a snapshot";
+            let file = shared.fs.create_file(&path).map_err(|error| error::io(during, &path, error))?;
+            let first_data = bytes.len() as u64;
+            let stage = Stage {
+                shared,
+                group,
+                meta,
+                name,
+                file: Arc::from(file),
+                path,
+                incarnation,
+                first_data,
+                offset: first_data,
+                size_bytes: 0,
+                gathered: Vec::new(),
+                broken: false,
+                finished: false,
+            };
+            write_all_at(stage.file.as_ref(), &bytes, 0).map_err(|error| error::io(during, &stage.path, error))?;
+            Ok(stage)
+        })
+        .await
+    }
+
+    /// Writes what was gathered as one chunk.
+    async fn flush(&mut self) -> Result<()> {
+        if self.gathered.is_empty() {
+            return Ok(());
+        }
+        let chunk = encode_chunk(self.incarnation, self.offset, ChunkKind::Data, &self.gathered);
+        self.gathered.clear();
+        self.put(chunk).await
+    }
+
+    async fn put(&mut self, chunk: Vec<u8>) -> Result<()> {
+        let (file, path, offset) = (Arc::clone(&self.file), self.path.clone(), self.offset);
+        let length = chunk.len() as u64;
+        // Stays set where the caller drops this future half-way: the write may yet happen or not.
+        self.broken = true;
+        blocking(move || {
+            write_all_at(file.as_ref(), &chunk, offset).map_err(|error| error::io("writing a snapshot", &path, error))
+        })
+        .await?;
+        self.broken = false;
+        self.offset += length;
+        Ok(())
+    }
+
+    fn check_whole(&self) -> Result<()> {
+        if self.broken {
+            return Err(StorageError::new(
+                StorageErrorKind::Io,
+                "staging a snapshot",
+                format!(
+                    "{}: an earlier write of this stage failed or was given up: stage it anew",
+                    self.path.display()
+                ),
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl SnapshotWriter for Stage {
+    async fn write(&mut self, mut chunk: Bytes) -> Result<()> {
+        self.check_whole()?;
+        while !chunk.is_empty() {
+            let room = DATA_CHUNK_BYTES - self.gathered.len();
+            let taken = chunk.split_to(room.min(chunk.len()));
+            self.size_bytes += taken.len() as u64;
+            self.gathered.extend_from_slice(&taken);
+            if self.gathered.len() == DATA_CHUNK_BYTES {
+                self.flush().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<StagedSnapshot> {
+        self.check_whole()?;
+        self.flush().await?;
+        let end = encode_chunk(self.incarnation, self.offset, ChunkKind::End, &self.size_bytes.to_le_bytes());
+        self.put(end).await?;
+        let (shared, file, path) = (Arc::clone(&self.shared), Arc::clone(&self.file), self.path.clone());
+        // The record that publishes it is durable when its own sync returns: the file and its name must be before.
+        blocking(move || {
+            let durable = file.sync_all().and_then(|()| shared.fs.sync_dir(&shared.paths.snapshot));
+            durable.map_err(|error| error::io("making a snapshot durable", &path, error))
+        })
+        .await?;
+        let file = SnapshotFile {
+            name: self.name,
+            meta: self.meta.clone(),
+            size_bytes: self.size_bytes,
+            path: self.path.clone(),
+            file: Arc::clone(&self.file),
+            incarnation: self.incarnation,
+            first_data: self.first_data,
+        };
+        self.shared.staging().add(self.group, file);
+        self.finished = true;
+        Ok(StagedSnapshot { meta: self.meta.clone(), size_bytes: self.size_bytes, id: self.name.to_string() })
+    }
+
+    async fn abort(mut self: Box<Self>) -> Result<()> {
+        let (shared, path) = (Arc::clone(&self.shared), self.path.clone());
+        self.finished = true;
+        blocking(move || {
+            remove_durably(&shared.fs, &shared.paths.snapshot, &[path]);
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.shared.staging().forget(self.path.clone());
+        }
+    }
+}
