@@ -29,13 +29,13 @@ pub(crate) enum Step {
 }
 
 pub(crate) struct Rig {
+    /// Lets the call that has begun go on. The first field, so that a failing test lets go of the writer, then joins it.
+    steps: Option<SyncSender<Step>>,
     pub(crate) writer: GroupCommit,
     /// Everything asked so far.
     pub(crate) asked: Arc<Mutex<Vec<Asked>>>,
     /// Tells each call as it begins.
     begun: Receiver<Asked>,
-    /// Lets the call that has begun go on.
-    steps: Option<SyncSender<Step>>,
 }
 
 struct Scripted {
