@@ -1,5 +1,5 @@
-//! The real disk under a hostile umask, and a trap in a file's place. One process of its own, because a umask belongs to
-//! the whole process.
+//! What only the real disk can show: modes under a hostile umask (which belongs to the whole process, so this file is one
+//! of its own), a trap in a file's place, and that a sync is one.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::io::ErrorKind;
@@ -27,4 +27,15 @@ fn modes_are_the_same_under_any_umask_and_a_pipe_is_no_file() {
     for access in [Access::Read, Access::ReadWrite] {
         assert_eq!(RealFs.open_file(&pipe, access).unwrap_err().kind(), ErrorKind::InvalidInput);
     }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_sync_reaches_the_kernel_and_what_it_answers_is_passed_on() {
+    // Files under /proc look regular and cannot be synced: whoever hears no refusal has not asked.
+    let file = RealFs.open_file(std::path::Path::new("/proc/self/comm"), Access::Read).unwrap();
+    assert_eq!(file.sync_data().unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(file.sync_all().unwrap_err().kind(), ErrorKind::InvalidInput);
+    let directory = std::path::Path::new("/proc/self");
+    assert_eq!(RealFs.sync_dir(directory).unwrap_err().kind(), ErrorKind::InvalidInput);
 }
