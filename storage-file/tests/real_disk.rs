@@ -36,6 +36,6 @@ fn a_sync_reaches_the_kernel_and_what_it_answers_is_passed_on() {
     let file = RealFs.open_file(std::path::Path::new("/proc/self/comm"), Access::Read).unwrap();
     assert_eq!(file.sync_data().unwrap_err().kind(), ErrorKind::InvalidInput);
     assert_eq!(file.sync_all().unwrap_err().kind(), ErrorKind::InvalidInput);
-    let directory = std::path::Path::new("/proc/self");
+    let directory = std::path::Path::new("/proc");
     assert_eq!(RealFs.sync_dir(directory).unwrap_err().kind(), ErrorKind::InvalidInput);
 }
