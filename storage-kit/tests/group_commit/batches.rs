@@ -119,9 +119,14 @@ fn checks_run_in_the_order_in_which_saves_are_committed() {
             threads.spawn(|| {
                 for _ in 0..250 {
                     let receipt = rig.writer.submit_with(|| {
-                        let mut next = next.lock().unwrap();
-                        *next += 1;
-                        Ok(save(*next, 0))
+                        let number = {
+                            let mut next = next.lock().unwrap();
+                            *next += 1;
+                            *next
+                        };
+                        // Long enough for another to come between, were it let in.
+                        std::thread::yield_now();
+                        Ok(save(number, 0))
                     });
                     drop(receipt);
                 }
