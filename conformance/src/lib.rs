@@ -1,1 +1,61 @@
-//! (to come)
+//! The suite that every storage backend passes: one named test for each promise of the
+//! [`Storage`](eraft_core::Storage) contract, crashes and faults included.
+//!
+//! A backend's author implements one small [`Env`] and writes one macro call; that makes one test per case, each named
+//! after the line of the contract that it tests:
+//!
+//! ```ignore
+//! eraft_conformance::conformance!(|seed| MyEnv::new(seed));
+//! ```
+//!
+//! What a backend cannot be put through it takes out of its [`Capabilities`], with the reason; the cases that need it
+//! print `SKIPPED <case>: <reason>`. With the capability's name in `ERAFT_REQUIRE` (names separated by commas) such a
+//! case fails instead. Each case runs under several seeds: `ERAFT_SEEDS` says how many, `ERAFT_SEED` gives the only one.
+//!
+//! The suite may assume nothing about a backend but the contract, and must never look behind it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "the suite's answer to a broken promise is a failed test, which is a panic"
+)]
+
+mod capability;
+pub mod cases;
+mod env;
+mod lab;
+pub mod make;
+mod model;
+mod run;
+
+pub use capability::{Capabilities, Capability};
+pub use env::{Crash, Damage, Engine, Env};
+pub use lab::{CLUSTER, Handle, Lab, NODE};
+pub use model::{Content, Model};
+pub use run::{Case, MakeEnv, Outcome};
+
+/// Makes one test of every case; takes what makes an [`Env`] from a seed.
+#[macro_export]
+macro_rules! conformance {
+    ($env:expr) => {
+        $crate::__each_case! { __conformance_tests $env }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_tests {
+    ($env:expr; $($topic:ident :: $name:ident [$($need:ident)*];)*) => {
+        $(
+            #[test]
+            fn $name() {
+                $crate::cases::find(stringify!($name)).test(&|seed| {
+                    let make = $env;
+                    Box::new(make(seed))
+                });
+            }
+        )*
+    };
+}

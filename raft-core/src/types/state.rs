@@ -132,10 +132,11 @@ impl RaftState {
     /// `Invalid`, saying which rule of the contract (lines 4 to 6) the save would break.
     pub fn check(&self, update: &RaftStateUpdate, publish: Option<&SnapshotMeta>) -> Result<()> {
         if let (Some(new), Some(old)) = (publish, &self.snapshot)
-            && new.last.index < old.last.index
+            && new.last != old.last
+            && (new.last.index <= old.last.index || new.last.term < old.last.term)
         {
             return Err(StorageError::invalid(format!(
-                "the snapshot at {} is older than the published one at {}: discard it",
+                "the snapshot at {} does not follow the published one at {}: discard it",
                 new.last, old.last
             )));
         }

@@ -1,0 +1,114 @@
+//! Line 14: a full disk is `Full`, harms nothing, and is told beforehand.
+
+use eraft_core::StorageErrorKind::{Full, Poisoned};
+
+use crate::{Handle, Lab, Model, make::*};
+
+/// A disk that takes more than this after it was filled was not filled.
+const MAX_FILL_BYTES: u64 = 64 * 1024 * 1024;
+
+/// The save that does not fit fails whole; what was acknowledged before is there, on the full disk as on the freed one.
+pub async fn line_14_a_full_disk_is_full_and_harms_nothing(lab: &mut Lab) {
+    let storage = lab.fresh().await;
+    let mut model = lab.blank_model();
+    lab.save(&storage, &mut model, append(entries(1, 1, 5))).await;
+    lab.env().fill_disk().await;
+    fill(lab, &storage, &mut model, 3000).await;
+    let storage = lab.reopen_after_failure().await;
+    lab.shows(&storage, &model, "opened again on the full disk").await;
+    lab.close().await;
+    lab.env().free_disk().await;
+    let storage = lab.open().await;
+    lab.shows(&storage, &model, "opened on the freed disk").await;
+    let last = model.state.outline.last_index().0;
+    lab.save(&storage, &mut model, append(entries(2, last + 1, last + 100))).await;
+    lab.shows(&storage, &model, "after more saves").await;
+}
+
+/// Appends until the disk is full. The model holds what was acknowledged.
+async fn fill(lab: &Lab, storage: &Handle, model: &mut Model, size_bytes: usize) {
+    let mut taken = 0;
+    loop {
+        let index = model.state.outline.last_index().0 + 1;
+        let update = append(vec![bulky(1, index, size_bytes)]);
+        match storage.save_raft_state(update.clone()).await {
+            Ok(()) => model.apply(&update, None).unwrap(),
+            Err(error) => return lab.refused::<()>("the save that does not fit", Err(error), Full),
+        }
+        taken += size_bytes as u64;
+        lab.holds("the disk is full at some point", taken < MAX_FILL_BYTES, || format!("it took {taken} bytes"));
+    }
+}
+
+/// One large save, larger than whatever is left: all of it or nothing.
+pub async fn line_14_a_save_that_does_not_fit_fails_whole(lab: &mut Lab) {
+    let storage = lab.fresh().await;
+    let mut model = lab.blank_model();
+    lab.save(&storage, &mut model, append(entries(1, 1, 5))).await;
+    lab.env().fill_disk().await;
+    let large = append((3..=6).map(|index| bulky(2, index, MAX_PAYLOAD_BYTES)).collect());
+    lab.refused("four megabytes in place of two entries", storage.save_raft_state(large).await, Full);
+    lab.refused("a save after it", storage.save_raft_state(set(voted(2, 0))).await, Poisoned);
+    let storage = lab.reopen_after_failure().await;
+    lab.shows(&storage, &model, "opened again on the full disk").await;
+}
+
+/// `room_bytes` is a promise: entries of that size are still taken.
+pub async fn line_14_room_is_told_beforehand(lab: &mut Lab) {
+    let storage = lab.fresh().await;
+    let mut model = lab.blank_model();
+    lab.save(&storage, &mut model, append(entries(1, 1, 5))).await;
+    lab.env().fill_disk().await;
+    let at_first = storage.room_bytes();
+    lab.holds("the room is bounded", at_first < MAX_FILL_BYTES, || format!("{at_first} bytes on a full disk"));
+    for _ in 0..200 {
+        let room = storage.room_bytes();
+        let Some(payload_bytes) = room.checked_sub(64) else { break };
+        let payload_bytes = lab.random.u64(..=payload_bytes.min(20_000)) as usize;
+        let index = model.state.outline.last_index().0 + 1;
+        // Queued saves count at once, before they are durable.
+        let receipt = lab.submit(&storage, &mut model, append(vec![bulky(1, index, payload_bytes)]));
+        let left = storage.room_bytes();
+        lab.holds("a queued save takes room", left < room, || format!("{left} of {room} bytes after one was queued"));
+        let saved = receipt.await;
+        lab.holds("what fits the room is taken", saved.is_ok(), || {
+            format!("{payload_bytes} of {room} bytes: {saved:?}")
+        });
+    }
+    lab.shows(&storage, &model, "when the room is used up").await;
+    let storage = lab.reopen().await;
+    lab.shows(&storage, &model, "after opening again").await;
+}
+
+/// A bounded store counts down; an unbounded one says so.
+pub async fn line_14_room_sinks_with_every_save_or_is_unbounded(lab: &mut Lab) {
+    let storage = lab.fresh().await;
+    let mut model = lab.blank_model();
+    let before = storage.room_bytes();
+    lab.save(&storage, &mut model, append(vec![bulky(1, 1, 100_000)])).await;
+    let after = storage.room_bytes();
+    let honest = after <= before.saturating_sub(100_000) || (before, after) == (u64::MAX, u64::MAX);
+    lab.holds("the room after a large save", honest, || format!("{before} bytes before, {after} after"));
+}
+
+/// A node on a full disk can still vote, and can free room: it compacts.
+pub async fn line_14_at_zero_room_the_reserve_saves_votes_and_compactions(lab: &mut Lab) {
+    let storage = lab.fresh().await;
+    let mut model = lab.blank_model();
+    lab.save(&storage, &mut model, append(entries(1, 1, 5))).await;
+    let snapshot = chunks(1, 1, 10);
+    let staged = lab.stage(&storage, meta(1, 4), &snapshot).await;
+    lab.env().fill_disk().await;
+    while storage.room_bytes() > 0 {
+        let payload_bytes = storage.room_bytes().saturating_sub(32).min(100_000) as usize;
+        let index = model.state.outline.last_index().0 + 1;
+        lab.save(&storage, &mut model, append(vec![bulky(1, index, payload_bytes)])).await;
+    }
+    lab.save(&storage, &mut model, set(voted(2, 3))).await;
+    model.apply(&keep(), Some(&crate::Content::new(meta(1, 4), &snapshot))).unwrap();
+    let published = storage.save_state_and_snapshot(keep(), staged).await;
+    lab.holds("publishing at zero room", published.is_ok(), || format!("{published:?}"));
+    lab.save(&storage, &mut model, compact(1, 4)).await;
+    let storage = lab.reopen().await;
+    lab.shows(&storage, &model, "opened again on the full disk").await;
+}

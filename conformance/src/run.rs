@@ -1,0 +1,130 @@
+//! Running cases: one as a test of its own, or all of them for a report.
+//!
+//! A case runs under several seeds, on a runtime of its own, with a limit after which it counts as stuck. A case that
+//! needs what the backend does not declare is skipped, and says so on a line that can be counted.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+
+use crate::{Capability, Env, Lab};
+
+/// Makes the environment for one case under one seed.
+pub type MakeEnv<'a> = &'a dyn Fn(u64) -> Box<dyn Env>;
+
+/// How many seeds a case runs under, unless `ERAFT_SEEDS` says otherwise; `ERAFT_SEED` gives the only one.
+const SEEDS: u64 = 4;
+/// After this a case counts as stuck: a receipt that never resolves must not hang a build.
+const STUCK_AFTER: Duration = Duration::from_secs(120);
+
+/// One promise, as something that can be run.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    /// The topic: the file it stands in.
+    pub topic: &'static str,
+    /// Its name, which begins with the line of the contract where it tests one.
+    pub name: &'static str,
+    /// What the backend must declare for it.
+    pub needs: &'static [Capability],
+    /// The case.
+    pub run: for<'a> fn(&'a mut Lab) -> BoxFuture<'a, ()>,
+}
+
+/// How a case ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It passed under every seed.
+    Passed {
+        /// Everything that was checked, in number.
+        checks: u64,
+    },
+    /// It failed: the seed, and why.
+    Failed {
+        /// The seed it failed under.
+        seed: u64,
+        /// What was expected, and what was found.
+        why: String,
+    },
+    /// It was not run.
+    Skipped {
+        /// What the backend does not declare.
+        missing: Capability,
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl Case {
+    /// Runs the case under every seed, until it fails.
+    pub fn run(&self, env: MakeEnv<'_>) -> Outcome {
+        let mut checks = 0;
+        for seed in seeds() {
+            match self.run_seed(env, seed) {
+                Outcome::Passed { checks: more } => checks += more,
+                other => return other,
+            }
+        }
+        Outcome::Passed { checks }
+    }
+
+    /// Runs the case as a test: panics where it fails.
+    pub fn test(&self, env: MakeEnv<'_>) {
+        match self.run(env) {
+            Outcome::Passed { .. } => {}
+            Outcome::Failed { seed, why } => panic!("{} under seed {seed}: {why}\nagain: ERAFT_SEED={seed}", self.name),
+            Outcome::Skipped { missing, reason } => {
+                let required = std::env::var("ERAFT_REQUIRE").unwrap_or_default();
+                assert!(
+                    !required.split(',').any(|name| name.trim() == missing.name()),
+                    "{} needs {missing}, which is required here and not declared: {reason}",
+                    self.name
+                );
+                println!("SKIPPED {}: {missing} is not declared: {reason}", self.name);
+            }
+        }
+    }
+
+    fn run_seed(&self, env: MakeEnv<'_>, seed: u64) -> Outcome {
+        let env = env(seed);
+        let capabilities = env.capabilities();
+        for missing in self.needs {
+            if let Some(reason) = capabilities.missing(*missing) {
+                return Outcome::Skipped { missing: *missing, reason: reason.to_owned() };
+            }
+        }
+        let ran = catch_unwind(AssertUnwindSafe(|| {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_time()
+                .build()
+                .expect("a runtime for the case");
+            runtime.block_on(async {
+                let mut lab = Lab::new(env, seed);
+                let ended = tokio::time::timeout(STUCK_AFTER, (self.run)(&mut lab)).await;
+                assert!(ended.is_ok(), "stuck: nothing more happened within {STUCK_AFTER:?}");
+                assert!(lab.checks() > 0, "the case passed without having checked anything");
+                lab.checks()
+            })
+        }));
+        match ran {
+            Ok(checks) => Outcome::Passed { checks },
+            Err(panic) => Outcome::Failed { seed, why: message(&*panic) },
+        }
+    }
+}
+
+fn seeds() -> Vec<u64> {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    match number("ERAFT_SEED") {
+        Some(seed) => vec![seed],
+        None => (1..=number("ERAFT_SEEDS").unwrap_or(SEEDS).max(1)).collect(),
+    }
+}
+
+fn message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("a panic without a message").to_owned()
+}
