@@ -103,6 +103,23 @@ fn every_crate_takes_the_workspace_lints() {
 }
 
 #[test]
+fn the_documents_name_only_files_that_exist() {
+    let document = |path: &Path| path.extension().is_some_and(|extension| extension == "md");
+    let mut offenders = Vec::new();
+    for path in files().into_iter().filter(|path| document(path)) {
+        let Ok(text) = std::fs::read_to_string(root().join(&path)) else { continue };
+        let here = path.parent().unwrap_or(Path::new(""));
+        for (line, link, relative) in mentioned_paths(&text) {
+            let target = if relative { here.join(&link) } else { PathBuf::from(&link) };
+            if !root().join(&target).exists() {
+                offenders.push(format!("{}:{line}: no {}", path.display(), target.display()));
+            }
+        }
+    }
+    demand_none(offenders);
+}
+
+#[test]
 fn the_rules_find_what_they_look_for() {
     let function = format!("//! x\nimpl X {{\n    fn long() {{\n{}    }}\n}}\n", "        a();\n".repeat(69));
     assert_eq!(long_functions(&function), [(3, "`long` has 71 lines, the limit is 70".to_owned())]);
@@ -113,6 +130,8 @@ fn the_rules_find_what_they_look_for() {
     assert_eq!(left_behind("METHODS, autodoc, XXXL\n").len(), 0);
     assert_eq!(machine_paths(&["see /ho", "me/me/x\n"].concat()).len(), 1);
     assert_eq!(machine_paths("https://example.org/homework/home a/root.rs ./work\n").len(), 0);
+    let mentioned = mentioned_paths("see [a](b.md#c), `x/y.rs`, `x/y`\n```\n`z/z.rs`\n```\n");
+    assert_eq!(mentioned, [(1, "b.md".to_owned(), true), (1, "x/y.rs".to_owned(), false)]);
     assert_eq!(dependencies("[dependencies]\na = 1\nb.workspace = true\n[dev-dependencies]\nc = 1\n"), ["a", "b"]);
 }
 
@@ -197,6 +216,31 @@ impl<'ast> Visit<'ast> for Functions {
         }
         syn::visit::visit_trait_item_fn(self, function);
     }
+}
+
+/// Paths in a document: links to files, relative to it, and code with a slash that ends as a file or folder of ours does.
+fn mentioned_paths(text: &str) -> Vec<(usize, String, bool)> {
+    let mut paths = Vec::new();
+    let mut fenced = false;
+    for (at, line) in text.lines().enumerate() {
+        fenced ^= line.trim_start().starts_with("```");
+        if fenced {
+            continue;
+        }
+        for link in line.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {
+            if !link.is_empty() && !link.contains("://") {
+                paths.push((at + 1, link.to_owned(), true));
+            }
+        }
+        for code in line.split('`').skip(1).step_by(2).filter(|code| code.contains('/')) {
+            let whole = code.chars().all(|c| c.is_alphanumeric() || "/._-".contains(c));
+            let ours = [".rs", ".md", ".toml", ".proto"].iter().any(|end| code.ends_with(end));
+            if whole && ours {
+                paths.push((at + 1, code.to_owned(), false));
+            }
+        }
+    }
+    paths
 }
 
 /// The names under `[dependencies]`.
