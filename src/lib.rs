@@ -7,5 +7,10 @@ pub use eraft_core::*;
 pub use eraft_node::*;
 // Not the core's, which only makes the first save, but the node's, which also checks the store and awaits the receipt.
 pub use eraft_node::bootstrap;
+
+/// Plain files: a segmented write-ahead log and snapshot files.
+#[cfg(feature = "file")]
+pub use eraft_storage_file as file;
+/// gRPC between nodes.
 #[cfg(feature = "grpc")]
 pub use eraft_transport_grpc as grpc;

@@ -1,0 +1,86 @@
+//! Setting nodes up and running them: what any program that embeds eRaft has to do around its service, in reading order.
+//!
+//! 1. [`members`]: who founds the cluster, and where each of them is reached.
+//! 2. [`init`]: founding one member, or three at once, so that a kill at any moment leaves nothing half made.
+//! 3. [`run`]: one node, from its store to its clients, and back down in order.
+//! 4. [`starter`]: three nodes as processes of this same program, for a first look; with [`probe`], it watches them.
+//!
+//! Nothing here depends on the backend but through [`Backend`].
+
+mod init;
+mod members;
+mod probe;
+mod run;
+mod staging;
+mod starter;
+
+use std::{io::Write, path::Path, path::PathBuf, process::ExitCode, sync::Arc};
+
+use async_trait::async_trait;
+use clap::{Parser, Subcommand};
+use eraft::{ClusterId, Identity, NodeId, Storage, StorageError};
+
+pub use members::Addresses;
+
+/// Where a node keeps its state, log and snapshots.
+#[async_trait]
+pub trait Backend: Sync {
+    /// Makes a blank store in `dir`, which does not exist yet.
+    async fn create(&self, dir: &Path, cluster: ClusterId, node: NodeId) -> Result<Identity, StorageError>;
+
+    /// Opens the store in `dir`, whoever's it is.
+    async fn open(&self, dir: &Path) -> Result<Arc<dyn Storage>, StorageError>;
+}
+
+/// A key-value service that is replicated by eRaft and speaks Redis' protocol. Without a subcommand: three nodes on
+/// loopback, each a process of its own, until Ctrl-C.
+#[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Option<Task>,
+    #[command(flatten)]
+    start: starter::Start,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Makes the data directory of one founding member of a new cluster, once.
+    Init(init::Init),
+    /// Runs the node whose data directory this is.
+    Run(run::Run),
+}
+
+/// The whole program, on `backend`.
+pub async fn main(backend: &dyn Backend) -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = tracing_subscriber::EnvFilter::builder().with_env_var("ERAFT_LOG");
+    let filter = filter.with_default_directive(tracing::level_filters::LevelFilter::WARN.into()).from_env_lossy();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let done = match arguments.task {
+        None => starter::start(backend, arguments.start).await,
+        Some(Task::Init(init)) => init::init(backend, init).await,
+        Some(Task::Run(run)) => run::run(backend, run).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            // The whole chain of causes, on one line, as a person reads it.
+            let _ = writeln!(std::io::stderr(), "error: {why:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints lines to a person; whoever closed the other end does not want them.
+fn say(lines: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stdout(), "{lines}");
+}
+
+/// How this program is called by someone in this directory.
+fn program() -> String {
+    let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("file_node"));
+    let here = std::env::current_dir().ok();
+    let short = here.as_deref().and_then(|here| program.strip_prefix(here).ok());
+    short.unwrap_or(&program).display().to_string()
+}

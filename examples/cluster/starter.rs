@@ -1,0 +1,291 @@
+//! Three nodes for a first look: processes of this same program, each with a data directory of its own.
+//!
+//! The starter founds the cluster at the first start, runs its nodes, and tells what happens to them. It does not bring a
+//! node back by itself: whoever kills one wants to see the other two go on.
+//!
+//! No node outlives the starter, however that dies. Each child reads from a pipe whose other end only the starter holds
+//! and never writes to; the system closes it when the starter ends, by Ctrl-C, by a panic or by `kill -9`. The children
+//! are in process groups of their own, so that a Ctrl-C reaches the starter alone and the end has one order.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, bail, ensure};
+use eraft::{NodeId, StorageErrorKind};
+use tokio::{
+    net::TcpListener,
+    process::{ChildStdin, Command},
+    signal::unix::{SignalKind, signal},
+    task::JoinSet,
+    time::MissedTickBehavior,
+};
+
+use super::{
+    Backend, init, members,
+    members::{Addresses, Voter},
+    probe, program, say, staging,
+};
+
+const NODES: u16 = 3;
+/// From a node's port for clients to its port for peers.
+const PEER_PORT_OFFSET: u16 = 100;
+const DEFAULT_BASE_PORT: u16 = 7001;
+/// How often the nodes are asked how they are.
+const PROBE_INTERVAL: Duration = Duration::from_millis(250);
+/// How long nodes may take to end in order before they are killed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Starts three nodes.
+#[derive(Debug, clap::Args)]
+pub struct Start {
+    /// Where the nodes keep their data; it is made at the first start and found again at the next.
+    #[arg(long, default_value = "eraft-data")]
+    data: PathBuf,
+    /// Clients of the nodes connect to this port and the two after it [default: 7001]; peers to those 100 above. They
+    /// become part of the cluster at the first start.
+    #[arg(long)]
+    base_port: Option<u16>,
+}
+
+/// Runs the three nodes until Ctrl-C.
+///
+/// # Errors
+/// The cluster cannot be founded or found again, a port is taken, or every node has ended.
+pub async fn start(backend: &dyn Backend, start: Start) -> anyhow::Result<()> {
+    // From here on a signal is kept until it is looked at, so that none can fall between two steps.
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let (fresh, voters) = find_or_found(backend, &start).await?;
+    ports_are_free(&voters).await?;
+    let mut cluster = Cluster::spawn(start.data, voters)?;
+    cluster.introduce(fresh);
+    let stopped = tokio::select! {
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+        ended = cluster.watch() => ended,
+    };
+    cluster.stop().await;
+    stopped
+}
+
+async fn find_or_found(backend: &dyn Backend, start: &Start) -> anyhow::Result<(bool, Vec<Voter>)> {
+    let data = &start.data;
+    staging::clear_abandoned(data)?;
+    if staging::is_blank(data)? {
+        let voters = on_loopback(start.base_port.unwrap_or(DEFAULT_BASE_PORT))?;
+        ports_are_free(&voters).await?;
+        init::init_three(backend, data, &voters).await?;
+        return Ok((true, voters));
+    }
+    let voters = recall(backend, data).await?;
+    if let Some(base_port) = start.base_port {
+        let as_asked = on_loopback(base_port)?;
+        let same = as_asked.iter().map(|voter| &voter.addresses).eq(voters.iter().map(|voter| &voter.addresses));
+        ensure!(
+            same,
+            "the cluster in {} was founded with other addresses ({}): leave --base-port out, or choose another --data",
+            data.display(),
+            voters.iter().map(|voter| voter.addresses.to_string()).collect::<Vec<_>>().join(", ")
+        );
+    }
+    Ok((false, voters))
+}
+
+/// Reads the members from the first store that can be read: it is in all of them.
+async fn recall(backend: &dyn Backend, data: &Path) -> anyhow::Result<Vec<Voter>> {
+    let mut first_refusal = None;
+    for id in 1..=NODES {
+        let dir = init::node_dir(data, NodeId(id.into()));
+        match backend.open(&dir).await {
+            Ok(storage) => {
+                let members = members::in_store(&storage.read_raft_state().await?);
+                storage.close().await?;
+                return members;
+            }
+            Err(refused) if refused.kind() == StorageErrorKind::Locked => {
+                bail!("a process already runs on {}: end it first ({refused})", dir.display())
+            }
+            Err(refused) => first_refusal = first_refusal.or(Some(refused)),
+        }
+    }
+    let refused = first_refusal.context("there are no nodes")?;
+    Err(refused).with_context(|| format!("{} is not empty, and holds no node that can be read", data.display()))
+}
+
+fn on_loopback(base_port: u16) -> anyhow::Result<Vec<Voter>> {
+    let highest = u16::MAX - PEER_PORT_OFFSET - NODES;
+    ensure!((1..=highest).contains(&base_port), "--base-port is {base_port}: expected 1 to {highest}");
+    let voter = |place: u16| {
+        let (client, peer) = (base_port + place, base_port + PEER_PORT_OFFSET + place);
+        let addresses = Addresses { peer: format!("127.0.0.1:{peer}"), client: format!("127.0.0.1:{client}") };
+        Voter { id: NodeId(u64::from(place) + 1), addresses }
+    };
+    Ok((0..NODES).map(voter).collect())
+}
+
+/// A node that finds its port taken would say so too, but as one of three, and after the first screen.
+async fn ports_are_free(voters: &[Voter]) -> anyhow::Result<()> {
+    for voter in voters {
+        for address in [&voter.addresses.client, &voter.addresses.peer] {
+            TcpListener::bind(address).await.with_context(|| {
+                format!(
+                    "node {} cannot listen on {address}; stop what uses it (another cluster?), or start this one \
+                     elsewhere with --data DIR --base-port PORT",
+                    voter.id
+                )
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// The nodes, and what is known of them.
+struct Cluster {
+    data: PathBuf,
+    members: Vec<Member>,
+    children: JoinSet<(NodeId, std::io::Result<ExitStatus>)>,
+    leader: Option<(NodeId, u64)>,
+    taught: bool,
+}
+
+struct Member {
+    id: NodeId,
+    client: String,
+    /// Its process while it lives, whoever started it.
+    pid: Option<u32>,
+    /// Never written to; dropping it ends the node. `None` for one that was brought back by hand.
+    lifeline: Option<ChildStdin>,
+}
+
+impl Cluster {
+    fn spawn(data: PathBuf, voters: Vec<Voter>) -> anyhow::Result<Cluster> {
+        let mut cluster = Cluster { data, members: Vec::new(), children: JoinSet::new(), leader: None, taught: false };
+        for Voter { id, addresses } in voters {
+            let mut command = Command::new(std::env::current_exe()?);
+            command.arg("run").arg("--until-stdin-closes").arg("--data").arg(init::node_dir(&cluster.data, id));
+            command.stdin(Stdio::piped()).process_group(0).kill_on_drop(true);
+            let mut child = command.spawn().with_context(|| format!("cannot start node {id}"))?;
+            let (pid, lifeline) = (child.id(), child.stdin.take());
+            cluster.members.push(Member { id, client: addresses.client, pid, lifeline });
+            cluster.children.spawn(async move { (id, child.wait().await) });
+        }
+        Ok(cluster)
+    }
+
+    fn introduce(&self, fresh: bool) {
+        let state = if fresh { "founded now" } else { "found again" };
+        say(format_args!("eRaft: three nodes, data in {} ({state})\n", self.data.display()));
+        for Member { id, client, pid, .. } in &self.members {
+            let (pid, data) = (pid.unwrap_or_default(), init::node_dir(&self.data, *id));
+            say(format_args!("  node {id}   clients {client}   pid {pid:<7}   data {}", data.display()));
+        }
+        say("");
+    }
+
+    /// What to type; once there is a leader to answer.
+    fn teach(&self, leader: &Member) {
+        let ports: Vec<_> = self.members.iter().filter_map(|member| Some(member.client.rsplit_once(':')?.1)).collect();
+        let [first, second, third] = ports.as_slice() else { return };
+        say(format_args!(
+            "\nIn another terminal, at any node:\n  \
+               redis-cli -c -p {first} SET greeting hello\n  \
+               redis-cli -c -p {second} GET greeting\n  \
+               redis-cli -p {third} INFO raft\n\n\
+             Kill the leader, or any other node; the other two go on, and nothing acknowledged is lost:\n  \
+               kill -9 {}\n\
+             Bring it back:\n  \
+               {}\n\n\
+             Ctrl-C ends all three.\n",
+            leader.pid.unwrap_or_default(),
+            self.restart(leader.id)
+        ));
+    }
+
+    fn restart(&self, id: NodeId) -> String {
+        format!("{} run --data {}", program(), init::node_dir(&self.data, id).display())
+    }
+
+    /// Tells what happens, until no node is left.
+    async fn watch(&mut self) -> anyhow::Result<()> {
+        let mut probes = tokio::time::interval(PROBE_INTERVAL);
+        probes.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while self.members.iter().any(|member| member.pid.is_some()) {
+            tokio::select! {
+                Some(ended) = self.children.join_next() => {
+                    let (id, status) = ended?;
+                    self.report_end(id, status);
+                }
+                _ = probes.tick() => self.probe().await,
+            }
+        }
+        bail!("every node has ended; the data is in {}, start again to go on", self.data.display())
+    }
+
+    fn report_end(&mut self, id: NodeId, status: std::io::Result<ExitStatus>) {
+        let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+        let restart = self.restart(id);
+        let Some(member) = self.members.iter_mut().find(|member| member.id == id) else { return };
+        let pid = member.pid.take().unwrap_or_default();
+        member.lifeline = None;
+        say(format_args!("node {id} (pid {pid}) has ended: {how}; bring it back, in another terminal:\n  {restart}"));
+    }
+
+    /// Asks every node, and tells who is back and who leads.
+    async fn probe(&mut self) {
+        let mut leader = None;
+        for member in &mut self.members {
+            let health = probe::ask(&member.client).await;
+            match (health, member.pid) {
+                (Some(health), None) => {
+                    say(format_args!("node {} is back (pid {})", member.id, health.pid));
+                    member.pid = Some(health.pid);
+                }
+                // Our own child's end is reported by the system; of another's process, silence is all that is heard.
+                (None, Some(_)) if member.lifeline.is_none() => member.pid = None,
+                _ => {}
+            }
+            // Of two that say they lead, the one of the older term has not heard yet.
+            if let Some(health) = health.filter(|health| health.leads)
+                && leader.is_none_or(|(_, term)| term < health.term)
+            {
+                leader = Some((member.id, health.term));
+            }
+        }
+        self.report_leader(leader);
+    }
+
+    fn report_leader(&mut self, leader: Option<(NodeId, u64)>) {
+        if leader.is_none() || leader == self.leader {
+            return;
+        }
+        self.leader = leader;
+        let Some((id, term)) = leader else { return };
+        say(format_args!("node {id} leads (term {term})"));
+        if let Some(member) = self.members.iter().find(|member| member.id == id).filter(|_| !self.taught) {
+            self.teach(member);
+            self.taught = true;
+        }
+    }
+
+    /// Ends the nodes: their pipes close, they end in order, and what has not ended in time is killed.
+    async fn stop(mut self) {
+        say("\nending the nodes");
+        for member in &mut self.members {
+            if let (Some(pid), None) = (member.pid, &member.lifeline) {
+                say(format_args!(
+                    "node {} (pid {pid}) was brought back by hand, and goes on until its own Ctrl-C",
+                    member.id
+                ));
+            }
+            member.lifeline = None;
+        }
+        let all_ended = async { while self.children.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP_TIMEOUT, all_ended).await.is_err() {
+            say("some did not end in time and are killed");
+        }
+        say(format_args!("the data is in {}; start again to go on", self.data.display()));
+    }
+}

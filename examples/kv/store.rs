@@ -1,0 +1,164 @@
+//! The state machine: a map in memory, changed by committed commands and by nothing else.
+//!
+//! Every replica applies the same commands in the same order, so all hold the same map. Nothing in here may depend on
+//! anything else: no clock, no randomness, no address, no iteration order that differs between two nodes. What is wrong
+//! with a command (an `INCR` of a word) is a reply, the same on every replica; it is not an error of the machine.
+//!
+//! The map lives in memory and is rebuilt from the log when the node starts.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use eraft::{Entry, EntryKind, LogIndex, StateMachine, StateMachineError, codec};
+use serde::{Deserialize, Serialize};
+
+/// What goes through the log. Its encoding outlives this build: new commands are added at the end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Gives `key` this value.
+    Set {
+        /// Which key.
+        key: Bytes,
+        /// Its new value.
+        value: Bytes,
+    },
+    /// Removes these keys; the reply is how many there were.
+    Del {
+        /// Which keys.
+        keys: Vec<Bytes>,
+    },
+    /// Adds one to the number that `key` holds (none is 0); the reply is the new number.
+    Incr {
+        /// Which key.
+        key: Bytes,
+    },
+}
+
+impl Command {
+    /// The key that stands for the whole command where a cluster client asks for one.
+    pub fn first_key(&self) -> &[u8] {
+        match self {
+            Command::Set { key, .. } | Command::Incr { key } => key,
+            Command::Del { keys } => keys.first().map_or(b"", |key| key),
+        }
+    }
+}
+
+/// What a command is answered with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// It was done.
+    Done,
+    /// It was done, and this is its number.
+    Number(i64),
+    /// It was refused and has changed nothing; the text says why.
+    Refused(String),
+}
+
+/// A handle of the map; clones share it. The node holds one to apply, the service another to read.
+#[derive(Clone, Debug, Default)]
+pub struct Store {
+    values: Arc<RwLock<BTreeMap<Bytes, Bytes>>>,
+}
+
+impl Store {
+    /// What the node is given to apply to this store.
+    pub fn state_machine(&self) -> Box<dyn StateMachine> {
+        Box::new(Applier { store: self.clone(), last_applied: LogIndex::ZERO })
+    }
+
+    /// The value of `key`.
+    pub fn get(&self, key: &[u8]) -> Option<Bytes> {
+        self.read().get(key).cloned()
+    }
+
+    /// How many keys there are.
+    pub fn key_count(&self) -> usize {
+        self.read().len()
+    }
+
+    /// A digest of every key and value.
+    pub fn digest(&self) -> u64 {
+        let mut digest = xxhash_rust::xxh3::Xxh3::new();
+        for (key, value) in self.read().iter() {
+            for part in [key, value] {
+                digest.update(&(part.len() as u64).to_be_bytes());
+                digest.update(part);
+            }
+        }
+        digest.digest()
+    }
+
+    /// Changes the map as `command` says. Called once for every committed command, in the log's order.
+    pub fn apply(&self, command: Command) -> Reply {
+        let mut values = self.write();
+        match command {
+            Command::Set { key, value } => {
+                values.insert(key, value);
+                Reply::Done
+            }
+            Command::Del { keys } => {
+                let found = keys.iter().filter(|key| values.remove(*key).is_some()).count();
+                Reply::Number(i64::try_from(found).unwrap_or(i64::MAX))
+            }
+            Command::Incr { key } => match successor(values.get(&key)) {
+                Ok(number) => {
+                    values.insert(key, number.to_string().into());
+                    Reply::Number(number)
+                }
+                Err(refused) => Reply::Refused(refused.to_owned()),
+            },
+        }
+    }
+
+    // A panic while the lock is held ends the node before it answers, so a poisoned lock guards nothing here.
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<Bytes, Bytes>> {
+        self.values.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<Bytes, Bytes>> {
+        self.values.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One more than `value` says, as Redis counts: only a number in its shortest form is one.
+fn successor(value: Option<&Bytes>) -> Result<i64, &'static str> {
+    const NOT_A_NUMBER: &str = "ERR value is not an integer or out of range";
+    let number = match value {
+        None => 0,
+        Some(digits) => {
+            let parsed = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse::<i64>().ok());
+            parsed.filter(|number| number.to_string().as_bytes() == digits).ok_or(NOT_A_NUMBER)?
+        }
+    };
+    number.checked_add(1).ok_or("ERR increment or decrement would overflow")
+}
+
+/// Applies what the log brings to a [`Store`].
+struct Applier {
+    store: Store,
+    last_applied: LogIndex,
+}
+
+#[async_trait]
+impl StateMachine for Applier {
+    fn last_applied(&self) -> LogIndex {
+        self.last_applied
+    }
+
+    async fn apply(&mut self, entries: Vec<Entry>) -> Result<Vec<Bytes>, StateMachineError> {
+        let mut replies = Vec::with_capacity(entries.len());
+        for entry in entries {
+            replies.push(match entry.kind {
+                EntryKind::Command => codec::encode(&self.store.apply(codec::decode(&entry.payload)?)),
+                EntryKind::Noop | EntryKind::Config => Bytes::new(),
+            });
+            self.last_applied = entry.index;
+        }
+        Ok(replies)
+    }
+}
