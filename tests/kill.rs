@@ -1,0 +1,129 @@
+//! The kill test: real processes, killed at any moment under load; nothing acknowledged may be lost.
+//!
+//! Eight clients write unique keys with `SET` and count with `INCR`, each on a counter of its own and all on a shared
+//! one. Round by round one node is killed with signal 9 (any node; the leader; all three), with writes in flight, and
+//! started again. After each round every acknowledged write must be there, all nodes must hold the same, every counter
+//! must be at least the highest number that was acknowledged, and at most the number of attempts.
+//!
+//! `ERAFT_LONG=1` runs 30 rounds instead of 4; `ERAFT_SEED` repeats a run's choices.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    unreachable_pub,
+    missing_docs,
+    reason = "a test of real processes: real time, threads and files"
+)]
+
+mod load;
+mod processes;
+
+use std::time::Duration;
+
+use load::Load;
+use processes::{Trio, wait_until};
+
+/// Writes that must be acknowledged in a round before its end.
+const ROUND_ACKS: u64 = 200;
+/// Writes that must be acknowledged in a round before its kill.
+const ACKS_BEFORE_KILL: u64 = 60;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Victim {
+    Leader,
+    Anyone,
+    Everyone,
+}
+
+#[derive(Debug, Default)]
+struct Figures {
+    leader_kills_in_flight: u64,
+    kills: u64,
+    leader_changes: u64,
+}
+
+#[test]
+fn every_acknowledged_write_survives_kills_at_any_moment() {
+    let long = std::env::var_os("ERAFT_LONG").is_some();
+    let seed = std::env::var("ERAFT_SEED").ok().map_or_else(|| fastrand::u64(..), |seed| seed.parse().unwrap());
+    println!("seed {seed} (ERAFT_SEED repeats it)");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut schedule = schedule(long);
+    random.shuffle(&mut schedule);
+
+    let dir = tempfile::tempdir().unwrap();
+    let mut trio = Trio::found(dir.path());
+    trio.start();
+    let mut leader = trio.leader();
+    let mut load = Load::new(trio.addresses(), seed);
+    let mut figures = Figures::default();
+    for (round, victim) in schedule.iter().enumerate() {
+        leader = play(&mut trio, &mut load, *victim, &mut random, leader, &mut figures);
+        let applied = trio.agree();
+        load.check(&trio.addresses());
+        println!("round {}: {victim:?} killed; all agree at {applied}; node {} leads", round + 1, leader.0 + 1);
+    }
+    println!(
+        "kill test: {} rounds, {} kills, {} of them the leader with writes in flight; {} writes acknowledged, {} with an \
+         unknown outcome; {} leader changes; term {}",
+        schedule.len(),
+        figures.kills,
+        figures.leader_kills_in_flight,
+        load.acknowledged(),
+        load.unknown(),
+        figures.leader_changes,
+        leader.1
+    );
+    let leader_rounds = schedule.iter().filter(|victim| **victim == Victim::Leader).count();
+    assert!(figures.leader_kills_in_flight >= leader_rounds as u64, "too few kills hit what they were meant to hit");
+}
+
+fn schedule(long: bool) -> Vec<Victim> {
+    let counts = if long { [12, 13, 5] } else { [2, 1, 1] };
+    let kinds = [Victim::Leader, Victim::Anyone, Victim::Everyone];
+    kinds.into_iter().zip(counts).flat_map(|(kind, count)| vec![kind; count]).collect()
+}
+
+/// One round; returns who leads at its end.
+fn play(
+    trio: &mut Trio,
+    load: &mut Load,
+    victim: Victim,
+    random: &mut fastrand::Rng,
+    before: (usize, u64),
+    figures: &mut Figures,
+) -> (usize, u64) {
+    let running = load.start();
+    wait_until("writes before the kill", || (running.acknowledged() >= ACKS_BEFORE_KILL).then_some(()));
+    std::thread::sleep(Duration::from_millis(random.u64(0..50)));
+    let (leader, _) = trio.leader();
+    let killed: Vec<usize> = match victim {
+        Victim::Leader => vec![leader],
+        Victim::Anyone => vec![random.usize(0..trio.nodes.len())],
+        Victim::Everyone => (0..trio.nodes.len()).collect(),
+    };
+    // Spins, so that the kill falls between a request and its reply.
+    let in_flight = running.wait_for_flight();
+    for place in &killed {
+        trio.nodes[*place].kill();
+    }
+    figures.kills += killed.len() as u64;
+    figures.leader_kills_in_flight += u64::from(in_flight && killed.contains(&leader));
+    if victim != Victim::Everyone {
+        // The other two go on alone for a while.
+        let alone = running.acknowledged() + ACKS_BEFORE_KILL;
+        wait_until("two of three go on", || (running.acknowledged() >= alone).then_some(()));
+    }
+    for place in &killed {
+        trio.nodes[*place].start();
+    }
+    wait_until("200 writes in this round", || (running.acknowledged() >= ROUND_ACKS).then_some(()));
+    running.stop(load);
+    let after = trio.leader();
+    figures.leader_changes += u64::from(after != before);
+    after
+}

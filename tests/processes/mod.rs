@@ -1,0 +1,17 @@
+//! Real processes for the tests: the example's nodes, started, killed and talked to as any user would.
+//!
+//! Nothing here may look inside a node: what a test knows of it, it was told over a socket, a pipe or an exit status.
+
+#![allow(dead_code, unused_imports, reason = "each test uses the part it needs")]
+
+mod binary;
+mod nodes;
+mod ports;
+mod resp;
+mod starter;
+
+pub use binary::file_node;
+pub use nodes::{Node, Trio, alone, init, wait_until};
+pub use ports::free_base_port;
+pub use resp::{Client, Reply};
+pub use starter::{Starter, kill, lives};
