@@ -50,6 +50,7 @@ scripts! {
     rule_2_nothing_is_acknowledged_before_it_is_durable
     rule_3_a_candidate_counts_its_own_vote_when_it_is_durable
     rule_3_a_leader_counts_itself_at_its_durable_index
+    rule_3_unasked_votes_elect_nobody
     rule_4_only_what_is_committed_and_durable_is_applied
     rule_6_a_follower_commits_no_further_than_it_was_matched
     rule_6_a_heartbeat_carries_no_commit_index_beyond_the_match

@@ -13,9 +13,9 @@ use eraft_core::{
 use proptest::{prelude::*, test_runner::RngSeed};
 use support::{Disk, Machine, voters};
 
-/// Small numbers, that often fit what the node has, and those at the very end.
+/// Small numbers, which [`near`] makes fit what the node has, and those at the very end.
 fn number() -> impl Strategy<Value = u64> {
-    prop_oneof![8 => 0u64..8, 1 => Just(u64::MAX), 1 => Just(u64::MAX - 1), 1 => any::<u64>()]
+    prop_oneof![40 => Just(4), 20 => 3u64..6, 10 => 0u64..8, 1 => Just(u64::MAX), 1 => Just(u64::MAX - 1), 1 => any::<u64>()]
 }
 
 fn id() -> impl Strategy<Value = EntryId> {
@@ -58,6 +58,42 @@ fn body() -> impl Strategy<Value = MessageBody> {
     ]
 }
 
+/// The message with its small numbers counted from the node's own term and last index, so that most are to be believed.
+fn near(machine: &Machine, mut message: Message) -> Message {
+    let status = machine.status().unwrap();
+    let shift =
+        |base: u64, number: u64| if number < 8 { base.saturating_add(number).saturating_sub(4) } else { number };
+    let term = |term: &mut Term| term.0 = shift(status.term.0, term.0);
+    let index = |index: &mut LogIndex| index.0 = shift(status.last.index.0, index.0);
+    let id = |id: &mut EntryId| {
+        term(&mut id.term);
+        index(&mut id.index);
+        // Most ids are those of entries that the node holds.
+        if id.index <= status.last.index && id.term >= status.last.term {
+            id.term = machine.log.get(&id.index).map_or(Term::ZERO, |entry| entry.term);
+        }
+    };
+    term(&mut message.term);
+    match &mut message.body {
+        MessageBody::RequestPreVote { last } | MessageBody::RequestVote { last } => id(last),
+        MessageBody::PreVote { .. } | MessageBody::Vote { .. } => {}
+        MessageBody::AppendEntries { prev, entries, commit, .. } => {
+            id(prev);
+            index(commit);
+            for entry in entries {
+                term(&mut entry.term);
+                index(&mut entry.index);
+            }
+        }
+        MessageBody::Appended { matched, .. } => index(matched),
+        MessageBody::Rejected { prev, hint, .. } => {
+            id(prev);
+            id(hint);
+        }
+    }
+    message
+}
+
 #[derive(Clone, Debug)]
 enum Act {
     Receive(Message),
@@ -82,7 +118,7 @@ fn act() -> impl Strategy<Value = Act> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
 
     #[test]
     fn no_message_breaks_a_node(lead in any::<bool>(), acts in prop::collection::vec(act(), 1..60)) {
@@ -97,7 +133,7 @@ proptest! {
         for (at, act) in acts.into_iter().enumerate() {
             let id = RequestId(at as u64);
             let event = match act {
-                Act::Receive(message) => Event::Message(message),
+                Act::Receive(message) => Event::Message(near(&machine, message)),
                 Act::Wait(millis) => {
                     now = now + Duration::from_millis(millis);
                     Event::Timeout
