@@ -13,7 +13,7 @@ use crate::{message::MessageBody, types::NodeId};
 /// Invariant: the server's vote is its own.
 #[derive(Debug)]
 pub(super) struct Candidate {
-    /// When it gives up.
+    /// When it gives up; it does not while its own vote is on its way to the disk.
     pub(super) deadline: Now,
     granted: BTreeSet<NodeId>,
 }
@@ -27,7 +27,15 @@ impl Candidate {
         for voter in voters_but_self(server) {
             server.send(voter, MessageBody::RequestVote { last });
         }
-        Candidate { deadline: server.draw_election_deadline(), granted: BTreeSet::new() }
+        Candidate { deadline: Now::NEVER, granted: BTreeSet::new() }
+    }
+
+    /// Begins to wait for votes when its own is durable, because only then is anybody asked. A disk slower than the
+    /// election timeout would never see a campaign to its end if each were given up before it has begun.
+    pub(super) fn saved(&mut self, server: &mut Server) {
+        if self.deadline == Now::NEVER && server.saves.vote_is_durable() {
+            self.deadline = server.draw_election_deadline();
+        }
     }
 
     /// Counts a vote.

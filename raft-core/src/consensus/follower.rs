@@ -26,7 +26,7 @@ struct Following {
     heard: Now,
     /// The highest round seen from it.
     round: u64,
-    /// Up to where its appends have matched this log, durable or not.
+    /// Up to where its appends have matched this log, durable or not; the base, which is committed, counts as matched.
     verified: LogIndex,
     /// Up to where it was told so.
     acknowledged: LogIndex,
@@ -86,8 +86,9 @@ impl Follower {
         following.round = following.round.max(append.round);
         self.deadline = server.draw_election_deadline();
         let Append { prev, entries, commit, .. } = append;
-        if prev != EntryId::ZERO && !server.log.contains(prev) {
-            // The leader goes on from the last entry that can agree; below the base, from the base, which is committed.
+        // What lies before the base is committed, so the leader's log holds it too, and refusing it would tell nothing.
+        if prev.index >= server.log.base().index && !server.log.contains(prev) {
+            // The leader goes on from the last entry that can agree.
             let hint = server.log.last_not_after(prev.index, prev.term).unwrap_or(server.log.base());
             return server.send(leader, MessageBody::Rejected { prev, hint, round: following.round });
         }
@@ -125,7 +126,7 @@ impl Follower {
 impl Following {
     /// The log now agrees with the leader's up to the end of `entries`, which follow `prev`.
     fn matched(&mut self, server: &mut Server, prev: LogIndex, entries: &[Entry], leader_commit: LogIndex) {
-        let end = entries.last().map_or(prev, |entry| entry.index);
+        let end = entries.last().map_or(prev, |entry| entry.index).max(server.log.base().index);
         self.verified = self.verified.max(end);
         // Beyond `end` this log may hold entries that no leader's log holds: they are not what was committed.
         server.commit_to(leader_commit.min(end));

@@ -144,7 +144,6 @@ impl Leader {
     pub(super) fn flush(&mut self, server: &mut Server) {
         if self.reads.want_round() && has_committed_in_its_term(server) {
             self.heartbeat(server);
-            self.confirm_reads(server);
         }
         let window = server.config.max_inflight_messages;
         for (to, progress) in &mut self.peers {
@@ -209,6 +208,8 @@ impl Leader {
         for (to, progress) in &mut self.peers {
             tell_commit(server, *to, progress, self.round);
         }
+        // The only voter has no answer to wait for.
+        self.confirm_reads(server);
     }
 
     /// Notes that `from` has followed this leader at or after `round`.

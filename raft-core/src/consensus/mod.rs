@@ -152,7 +152,10 @@ impl Raft {
     fn on_saved(&mut self, id: SaveId) {
         self.server.saved(id);
         match &mut self.role {
-            RoleState::Candidate(_) => self.lead_if_elected(),
+            RoleState::Candidate(candidate) => {
+                candidate.saved(&mut self.server);
+                self.lead_if_elected();
+            }
             RoleState::Leader(leader) => leader.commit(&mut self.server),
             RoleState::Follower(_) | RoleState::PreCandidate(_) => {}
         }
