@@ -8,7 +8,7 @@ use std::{
 };
 
 use eraft_core::Storage;
-use eraft_storage_file::{FileStorage, fs::real::RealFs};
+use eraft_storage_file::{FileEngine, FileStorage, fs::real::RealFs};
 use fastrand::Rng;
 use futures_executor::block_on;
 
@@ -58,7 +58,7 @@ pub(crate) fn run(test: &str, file_system: FileSystem) {
     };
     let cuts = if std::env::var("ERAFT_LONG").is_ok_and(|long| long == "1") { 20 } else { 3 };
     let directory = disk.path().join("store");
-    let identity = FileStorage::create_with(Arc::new(RealFs), &directory, CLUSTER, NODE, saver::options()).unwrap();
+    let identity = FileEngine::create_with(Arc::new(RealFs), &directory, CLUSTER, NODE, saver::options()).unwrap();
     let mut judge = Judge { found: Model::blank(identity), since: None, acknowledged: 0, told: 0, untold: 0 };
     let mut rng = Rng::with_seed(seed);
     let (mut runs, mut kills) = (0, 0);

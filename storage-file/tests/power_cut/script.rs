@@ -65,7 +65,8 @@ impl Script {
         };
         let hard_state = Some(HardState { term, vote: Some(NodeId(number)), commit: snapshot.index });
         let snapshot = published.map(|last| {
-            let bytes = std::iter::repeat_with(|| rng.u8(..)).take(rng.usize(..20_000)).collect();
+            let size_bytes = rng.usize(..20_000);
+            let bytes = std::iter::repeat_with(|| rng.u8(..)).take(size_bytes).collect();
             (SnapshotMeta { last, conf_state: ConfState::default() }, bytes)
         });
         Step { update: RaftStateUpdate { hard_state, log }, snapshot }
