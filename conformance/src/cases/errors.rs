@@ -47,11 +47,12 @@ pub async fn line_09_invalid_saves_do_not_poison(lab: &mut Lab) {
     let mut model = lab.blank_model();
     lab.save(&storage, &mut model, append(entries(2, 1, 5))).await;
     for _ in 0..50 {
-        let wrong =
-            [append(entries(2, 7, 9)), append(entries(1, 6, 6)), compact(2, 1), reset(2, 3), append(entries(2, 0, 0))];
+        let last = model.state.outline.last_index().0;
+        let gap = append(entries(2, last + 2, last + 3));
+        let back = append(entries(1, last + 1, last + 1));
+        let wrong = [gap, back, compact(2, 1), reset(2, 3), append(entries(2, 0, 0))];
         let nth = lab.random.usize(..wrong.len());
         lab.refused("a wrong save", storage.save_raft_state(wrong[nth].clone()).await, Invalid);
-        let last = model.state.outline.last_index().0;
         lab.save(&storage, &mut model, append(entries(2, last + 1, last + 1))).await;
     }
     lab.shows(&storage, &model, "after fifty of each").await;
