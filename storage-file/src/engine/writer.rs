@@ -51,7 +51,6 @@ impl LogWriter {
     ) -> LogWriter {
         let writer = LogWriter { shared, segment, last, random, buffer: Vec::new(), _lock: lock };
         writer.measure_room();
-        writer.measure_free();
         writer
     }
 
@@ -129,7 +128,6 @@ impl LogWriter {
         let successor = Arc::new(successor);
         self.shared.add_segment(Arc::clone(&successor));
         (self.segment, self.last) = (successor, opened);
-        self.measure_free();
         Ok(())
     }
 
@@ -152,9 +150,6 @@ impl LogWriter {
         let dead = self.shared.take_segments_below(needed.min(self.segment.number));
         let files: Vec<PathBuf> = dead.iter().map(|segment| segment.path.clone()).collect();
         remove_durably(&self.shared.fs, &self.shared.paths.state, &files);
-        if !files.is_empty() {
-            self.measure_free();
-        }
     }
 
     /// Confirms the last frame with a mark, unless it is one.
@@ -169,12 +164,10 @@ impl LogWriter {
         Ok(())
     }
 
+    /// After every batch: snapshots, and whatever else lives on the disk, take room between two segments, too.
     fn measure_room(&self) {
         let end = self.segment.seal_offset().saturating_sub(2 * BLOCK_BYTES);
         self.shared.room.set_tail(end.saturating_sub(self.last.end()));
-    }
-
-    fn measure_free(&self) {
         // Unknown counts as none: saves go on all the same, and meet a full disk when there is one.
         self.shared.room.set_free(self.shared.fs.free_bytes(&self.shared.paths.state).unwrap_or(0));
     }
