@@ -6,11 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use eraft_core::{
-    Config, Entry, EntryId, Event, LogChange, LogIndex, Message, MessageBody, NodeId, Now, RaftStateUpdate,
-    ReadOutcome, RequestId, Role, SnapshotMeta, Term,
-};
+use eraft_core::{Config, Event, LogIndex, Message, MessageBody, NodeId, Now, ReadOutcome, RequestId, Role, Term};
 use support::{Disk, Machine, voters};
 
 #[test]
@@ -67,32 +63,4 @@ fn the_only_voter_needs_no_learner_to_confirm_a_read() {
     machine.step(now, Event::Timeout);
     let reads = machine.ready(now, usize::MAX).reads;
     assert_eq!(reads, [(RequestId(1), ReadOutcome::ReadAt(LogIndex(2)))]);
-}
-
-/// Its acknowledgements were lost, so its leader still knows of entry 3 only, and sends heartbeats that follow it. A refusal
-/// would tell the leader nothing: it knows that they agree there.
-#[test]
-fn a_follower_that_has_compacted_more_than_its_leader_knows_of_says_so() {
-    let mut machine = Machine::new(Config::new(NodeId(2), 1), compacted(NodeId(2), 5, 7));
-    let now = Now::default();
-    machine.start(now);
-    let heartbeat =
-        MessageBody::AppendEntries { prev: EntryId::new(1, 3), entries: Vec::new(), commit: LogIndex(3), round: 9 };
-    machine.step(now, Event::Message(Message { from: NodeId(1), to: NodeId(2), term: Term(1), body: heartbeat }));
-    let answers: Vec<MessageBody> = machine.ready(now, usize::MAX).messages.into_iter().map(|sent| sent.body).collect();
-    // Every leader's log holds the base, since that is committed; 6 and 7 may be another's.
-    assert_eq!(answers, [MessageBody::Appended { matched: LogIndex(5), round: 9 }]);
-}
-
-/// A disk whose log, all of term 1, goes on from `base` to `last`.
-fn compacted(node: NodeId, base: u64, last: u64) -> Disk {
-    let founders = voters(&[1, 2, 3]);
-    let mut disk = Disk::founded(node, &founders);
-    let entries = (2..=last).map(|index| Entry::command(Term(1), LogIndex(index), Bytes::new())).collect();
-    disk.state.apply(&RaftStateUpdate { log: LogChange::Append(entries), ..Default::default() }, None).unwrap();
-    let base = EntryId::new(1, base);
-    let snapshot = SnapshotMeta { last: base, conf_state: founders };
-    let compact = RaftStateUpdate { log: LogChange::CompactTo(base), ..Default::default() };
-    disk.state.apply(&compact, Some(&snapshot)).unwrap();
-    disk
 }

@@ -12,13 +12,14 @@ use crate::{
 impl Raft {
     /// A core that goes on from what its store holds.
     ///
-    /// `applied` is what the state machine already has, which is committed whatever the store's own commit index says;
-    /// entries after it are handed out to be applied. If it lies beyond the end of the log, the store has lost what the
-    /// machine holds: a driver refuses to start such a node.
+    /// `applied` is what the state machine already has; entries after it are handed out to be applied. That, and what the
+    /// snapshot holds, is committed whatever the store's own commit index says. If it lies beyond the end of the log, the
+    /// store has lost what the machine holds: a driver refuses to start such a node.
     #[doc(alias = "readPersist")]
     pub fn restore(config: Config, state: RaftState, applied: LogIndex, now: Now) -> Raft {
-        let base_conf = state.snapshot.map(|meta| meta.conf_state).unwrap_or_default();
-        let mut server = Server::new(config, state.hard_state, state.outline, base_conf, applied, now);
+        // Without a snapshot, one of nothing.
+        let snapshot = state.snapshot.unwrap_or_default();
+        let mut server = Server::new(config, state.hard_state, state.outline, snapshot, applied, now);
         let alone = server.conf().voters.len() == 1 && server.conf().voters_outgoing.is_empty();
         // The only voter has nobody to wait for.
         let deadline = if alone && server.may_campaign() { now } else { server.draw_election_deadline() };

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::{Config, DropReason, Now, ProposeOutcome, ReadOutcome, Ready, RequestId, SaveId, saves::Saves};
 use crate::{
     message::{Message, MessageBody},
-    types::{ConfState, Entry, EntryId, HardState, LogIndex, LogOutline, NodeId, Term},
+    types::{ConfState, Entry, EntryId, HardState, LogIndex, LogOutline, NodeId, SnapshotMeta, Term},
 };
 
 /// The highest term a node enters or believes: beyond it none would be left to campaign in.
@@ -45,7 +45,7 @@ impl Server {
         config: Config,
         hard_state: HardState,
         log: LogOutline,
-        base_conf: ConfState,
+        snapshot: SnapshotMeta,
         applied: LogIndex,
         now: Now,
     ) -> Server {
@@ -53,10 +53,10 @@ impl Server {
             now,
             term: hard_state.term,
             vote: hard_state.vote,
-            commit: hard_state.commit.max(applied).max(log.base().index).min(log.last_index()),
+            commit: hard_state.commit.max(applied).max(snapshot.last.index).min(log.last_index()),
             saves: Saves::new(hard_state, log.last_index()),
             out: Ready::default(),
-            base_conf,
+            base_conf: snapshot.conf_state,
             applied,
             handed_out: applied,
             rng: fastrand::Rng::with_seed(config.seed),
