@@ -61,6 +61,8 @@ struct State {
     unconfirmed: bool,
     /// Who waits for the end.
     closers: Vec<Completion>,
+    /// What they were told, once the writer is gone.
+    told: Option<Result<()>>,
 }
 
 #[derive(Debug)]
@@ -80,6 +82,7 @@ impl Queue {
                 sleeping: false,
                 unconfirmed: false,
                 closers: Vec::new(),
+                told: None,
             }),
             changed: Condvar::new(),
             queued_bytes: AtomicU64::new(0),
@@ -111,10 +114,13 @@ impl Queue {
     /// Lets nothing more in; the receipt resolves when the thread has finished.
     pub(crate) fn close(&self) -> Receipt {
         let mut state = self.lock();
-        if let Phase::Ended(outcome) = &state.phase {
-            return Receipt::resolved(outcome.clone());
+        // That the engine has ended is not enough: a failed writer may still hold its files and its lock.
+        if let Some(told) = &state.told {
+            return Receipt::resolved(told.clone());
         }
-        state.phase = Phase::Closing;
+        if matches!(state.phase, Phase::Open) {
+            state.phase = Phase::Closing;
+        }
         let (completion, receipt) = Receipt::pending();
         state.closers.push(completion);
         self.wake(state);
@@ -181,7 +187,10 @@ impl Queue {
 
     /// Tells those who wait for the end; only after [`Queue::end`].
     pub(crate) fn tell_closers(&self, outcome: &Result<()>) {
-        let closers = std::mem::take(&mut self.lock().closers);
+        let mut state = self.lock();
+        state.told = Some(outcome.clone());
+        let closers = std::mem::take(&mut state.closers);
+        drop(state);
         for closer in closers {
             closer.complete(outcome.clone());
         }

@@ -5,11 +5,11 @@ use std::{
     task::{Context, Wake, Waker},
 };
 
-use eraft_core::{GroupId, RaftStateUpdate, Result, StorageErrorKind};
+use eraft_core::{GroupId, RaftStateUpdate, Result, StorageError, StorageErrorKind};
 use eraft_storage_kit::{BatchWriter, GroupCommit, Save};
 use futures_executor::block_on;
 
-use crate::rig::{Asked, Rig, Step, kind, unbounded};
+use crate::rig::{Asked, Rig, Step, kind, save, unbounded};
 
 #[test]
 fn closing_completes_what_is_queued_then_closes_the_writer_and_drops_it() {
@@ -72,6 +72,53 @@ impl BatchWriter for Held {
     fn close(&mut self) -> Result<()> {
         Ok(())
     }
+}
+
+/// A writer that fails, and takes its time to give back what it holds.
+struct Failing(Arc<Mutex<()>>);
+
+impl BatchWriter for Failing {
+    fn commit(&mut self, _batch: &[Save]) -> Result<()> {
+        Err(StorageError::new(StorageErrorKind::Full, "writing", "no room"))
+    }
+
+    fn idle(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Failing {
+    fn drop(&mut self) {
+        drop(self.0.lock().unwrap());
+    }
+}
+
+#[test]
+fn closing_a_failed_engine_waits_until_its_writer_is_gone() {
+    let hold = Arc::new(Mutex::new(()));
+    let writer = GroupCommit::start("test", Failing(Arc::clone(&hold)), unbounded()).unwrap();
+    // After the writer, so that a failing test lets go before it joins.
+    let held = hold.lock().unwrap();
+    assert_eq!(kind(writer.submit(save(1, 0))), Some(StorageErrorKind::Full));
+    // The engine has ended once a save is refused without being checked.
+    let mut ended = false;
+    while !ended {
+        ended = true;
+        drop(writer.submit_with(|| {
+            ended = false;
+            Ok(save(2, 0))
+        }));
+    }
+    let mut closed = writer.close();
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(std::pin::Pin::new(&mut closed).poll(&mut context).is_pending(), "the writer still holds its lock");
+    drop(held);
+    assert_eq!(kind(closed), Some(StorageErrorKind::Full));
+    assert_eq!(kind(writer.close()), Some(StorageErrorKind::Full), "the same answer again");
 }
 
 /// Holds the last handle, and lets go of it when it is woken: on the writer thread.
