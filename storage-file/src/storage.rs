@@ -48,6 +48,20 @@ impl FileStorage {
         FileEngine::create(dir, cluster, node)
     }
 
+    /// The same on a file system and with options of one's own.
+    ///
+    /// # Errors
+    /// As [`FileEngine::create_with`].
+    pub fn create_with(
+        fs: Arc<dyn Fs>,
+        dir: impl AsRef<Path>,
+        cluster: ClusterId,
+        node: NodeId,
+        options: FileOptions,
+    ) -> Result<Identity> {
+        FileEngine::create_with(fs, dir, cluster, node, options)
+    }
+
     /// Opens `dir` as an engine of its own, whose only group this is; closing it closes the engine.
     ///
     /// # Errors

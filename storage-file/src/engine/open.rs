@@ -7,7 +7,7 @@ use eraft_core::{Expected, Result, StorageError, StorageErrorKind};
 use super::{create, group::Group, recovery, repair, shared::Shared, writer::LogWriter};
 use crate::{
     error,
-    fs::{FileKind, Fs, FsLock},
+    fs::{FileKind, Fs, FsLock, Metadata},
     options::FileOptions,
     paths::Paths,
     randomness,
@@ -27,6 +27,7 @@ pub(crate) fn open(
     let paths = Paths::new(dir);
     check_directory(fs, &paths)?;
     let lock = lock(fs, &paths)?;
+    check_inside(fs, &paths)?;
     let mut recovered = recovery::recover(fs, &paths, expected)?;
     // Everything that may refuse has been asked before anything is changed.
     let mut snapshots = BTreeMap::new();
@@ -61,27 +62,38 @@ pub(crate) fn open(
 
 /// Whether this can be a store of ours, before anything in it is touched.
 fn check_directory(fs: &Arc<dyn Fs>, paths: &Paths) -> Result<()> {
-    for dir in [&paths.dir, &paths.state, &paths.snapshot] {
-        let metadata = match fs.metadata(dir) {
-            Ok(metadata) => metadata,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && *dir == paths.dir => {
-                return Err(not_initialised(paths));
+    match fs.metadata(&paths.dir) {
+        Ok(metadata) => check_metadata(&paths.dir, &metadata),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(not_initialised(paths)),
+        Err(error) => Err(error::io(DURING, &paths.dir, error)),
+    }
+}
+
+/// The same of the directories in it, for whoever has the lock.
+fn check_inside(fs: &Arc<dyn Fs>, paths: &Paths) -> Result<()> {
+    for dir in [&paths.state, &paths.snapshot] {
+        match fs.metadata(dir) {
+            Ok(metadata) => check_metadata(dir, &metadata)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(error::corrupt(dir, 0, "the directory is missing; a store always has it"));
             }
-            // Whether that is damage or an empty directory is told by the lock.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error::io(DURING, dir, error)),
-        };
-        let refused = |what: String| Err(StorageError::new(StorageErrorKind::Io, DURING, what));
-        if metadata.kind != FileKind::Dir {
-            return refused(format!("{} is a {:?}; expected a directory", dir.display(), metadata.kind));
         }
-        if metadata.mode & 0o022 != 0 {
-            return refused(format!(
-                "{} has mode {:o}: others than its owner may write to it; check its files, then chmod go-w",
-                dir.display(),
-                metadata.mode
-            ));
-        }
+    }
+    Ok(())
+}
+
+fn check_metadata(dir: &Path, metadata: &Metadata) -> Result<()> {
+    let refused = |what: String| Err(StorageError::new(StorageErrorKind::Io, DURING, what));
+    if metadata.kind != FileKind::Dir {
+        return refused(format!("{} is a {:?}; expected a directory", dir.display(), metadata.kind));
+    }
+    if metadata.mode & 0o022 != 0 {
+        return refused(format!(
+            "{} has mode {:o}: others than its owner may write to it; check its files, then chmod go-w",
+            dir.display(),
+            metadata.mode
+        ));
     }
     Ok(())
 }

@@ -87,10 +87,7 @@ pub(crate) fn recover(fs: &Arc<dyn Fs>, paths: &Paths, expected: &Expected) -> R
 
 /// The numbers of all segments, and the names of those that were never finished.
 fn list(fs: &Arc<dyn Fs>, paths: &Paths) -> Result<(BTreeSet<u64>, Vec<StateName>)> {
-    let entries = fs.read_dir(&paths.state).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => error::corrupt(&paths.state, 0, "the directory of the log is missing"),
-        _ => error::io("listing the log", &paths.state, error),
-    })?;
+    let entries = fs.read_dir(&paths.state).map_err(|error| error::io("listing the log", &paths.state, error))?;
     let (mut numbers, mut unfinished) = (BTreeSet::new(), Vec::new());
     for entry in entries.iter().filter(|entry| entry.kind == FileKind::File) {
         match StateName::parse(&entry.name) {

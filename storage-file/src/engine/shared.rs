@@ -115,7 +115,7 @@ impl Room {
     pub(crate) fn bytes(&self, segment_bytes: u64, queued_bytes: u64, queued_saves: u64) -> u64 {
         /// What a save may take beyond its bytes: headers, metadata, and the padding of its frame.
         const PER_SAVE_BYTES: u64 = 1024;
-        let overhead = FIRST_FRAME + 3 * BLOCK_BYTES + self.opening_bytes.load(Ordering::Relaxed);
+        let overhead = FIRST_FRAME + 2 * BLOCK_BYTES + self.opening_bytes.load(Ordering::Relaxed);
         let whole = self.free_bytes.load(Ordering::Relaxed) / segment_bytes;
         let tail = self.tail_bytes.load(Ordering::Relaxed);
         let raw = tail.max(whole.saturating_mul(segment_bytes.saturating_sub(overhead)));

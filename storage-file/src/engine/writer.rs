@@ -50,6 +50,7 @@ impl LogWriter {
         lock: Box<dyn FsLock>,
     ) -> LogWriter {
         let writer = LogWriter { shared, segment, last, random, buffer: Vec::new(), _lock: lock };
+        writer.shared.room.set_opening(padded_bytes(writer.encode_opening().len() - FRAME_HEADER_BYTES));
         writer.measure_room();
         writer
     }
@@ -222,6 +223,7 @@ impl BatchWriter for LogWriter {
     }
 
     fn idle(&mut self) -> Result<()> {
+        self.measure_free();
         self.mark()
     }
 

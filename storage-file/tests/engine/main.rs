@@ -8,5 +8,12 @@
     reason = "tests"
 )]
 
+mod crash;
+mod directory;
+mod durable;
+mod model;
 mod reopen;
+mod room;
+mod snapshots;
 mod support;
+mod torn;

@@ -85,10 +85,14 @@ pub(crate) fn append_each(store: &dyn Storage, term: u64, range: std::ops::Range
     }
 }
 
+/// What every snapshot here that ends at `last` stands for.
+pub(crate) fn meta_of(last: EntryId) -> SnapshotMeta {
+    SnapshotMeta { last, conf_state: ConfState::of_voters([(NODE, Bytes::from_static(b"here"))]) }
+}
+
 pub(crate) fn stage(store: &dyn Storage, last: EntryId, content: &[u8]) -> Result<StagedSnapshot> {
     block_on(async {
-        let conf_state = ConfState::of_voters([(NODE, Bytes::from_static(b"here"))]);
-        let mut writer = store.stage_snapshot(SnapshotMeta { last, conf_state }).await?;
+        let mut writer = store.stage_snapshot(meta_of(last)).await?;
         for part in content.chunks(100_000) {
             writer.write(Bytes::copy_from_slice(part)).await?;
         }
@@ -130,10 +134,6 @@ pub(crate) fn ids(store: &dyn Storage) -> Vec<(u64, u64)> {
         (entry.term.0, entry.index.0)
     };
     read_all(store).unwrap().into_iter().map(check).collect()
-}
-
-pub(crate) fn term_of(store: &dyn Storage) -> u64 {
-    block_on(store.read_raft_state()).unwrap().hard_state.term.0
 }
 
 pub(crate) fn close(store: &dyn Storage) {
