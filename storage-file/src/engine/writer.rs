@@ -223,7 +223,7 @@ impl BatchWriter for LogWriter {
     }
 
     fn idle(&mut self) -> Result<()> {
-        self.measure_free();
+        self.measure_room();
         self.mark()
     }
 
