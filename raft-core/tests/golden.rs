@@ -60,5 +60,6 @@ scripts! {
     rule_9_a_read_waits_for_a_commit_in_the_leaders_term
     rule_9_an_acknowledgement_under_way_confirms_no_read
     votes_go_to_up_to_date_logs_only
+    what_was_applied_is_committed_after_a_restart
     what_is_lost_in_a_pipeline_is_sent_again
 }

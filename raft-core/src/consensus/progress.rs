@@ -81,12 +81,12 @@ impl Progress {
         }
     }
 
-    /// The peer holds everything up to `matched`, durably; also when it says so a second time.
+    /// The peer holds everything up to `matched`, durably. What is known already, or more, changes nothing.
     pub(super) fn matched(&mut self, matched: LogIndex, now: Now) {
         if matched <= self.match_index {
             return;
         }
-        self.match_index = self.match_index.max(matched);
+        self.match_index = matched;
         self.quiet_since = now;
         match &mut self.sending {
             // The probe's own entry has arrived, so the logs agree up to it.

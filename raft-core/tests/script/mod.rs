@@ -4,7 +4,7 @@
 //! what it must bring about. Nothing happens that no command asks for: no time passes, nothing is delivered or saved.
 //!
 //! ```text
-//! cluster 1 2 3 [window=N] [pending=N]   founders, started
+//! cluster 1 2 3 [window=N] [pending=N] [keep=1]   founders, started; `keep`: what is applied survives a crash
 //! disk 2 term=3 [vote=1] [commit=1] terms=1,1,3   node 2 starts again, from such a log
 //! elect 1                 node 1 is made leader and everything settles, silently
 //! settle                  saves complete and messages arrive until nothing moves, silently

@@ -41,16 +41,20 @@ impl World {
         let founders = voters(&ids);
         for id in ids.into_iter().map(NodeId) {
             let mut config = Config::new(id, id.0);
+            let mut keeps_applied = false;
             for option in &options {
                 let (key, value) = option.split_once('=').expect("an option");
                 let value = value.parse().expect("a number");
                 match key {
                     "window" => config.max_inflight_messages = value,
                     "pending" => config.max_pending_requests = value,
+                    "keep" => keeps_applied = value == 1,
                     _ => panic!("no such option: {option}"),
                 }
             }
-            self.machines.insert(id, Machine::new(config, Disk::founded(id, &founders)));
+            let mut machine = Machine::new(config, Disk::founded(id, &founders));
+            machine.keeps_applied = keeps_applied;
+            self.machines.insert(id, machine);
             self.restart(id);
         }
         self.trace.clear();
