@@ -45,8 +45,10 @@ scripts! {
     rule_11_entries_that_no_leader_sends_are_refused
     rule_1_a_vote_that_was_not_durable_was_never_given
     rule_1_an_acknowledgement_waits_for_the_term_it_bears
+    rule_1_an_earlier_save_does_not_vouch_for_a_later_vote
     rule_1_nothing_is_said_in_a_term_before_term_and_vote_are_durable
     rule_2_a_durable_suffix_of_an_old_leader_vouches_for_nothing
+    rule_2_matches_of_an_old_term_are_forgotten
     rule_2_nothing_is_acknowledged_before_it_is_durable
     rule_3_a_candidate_counts_its_own_vote_when_it_is_durable
     rule_3_a_leader_counts_itself_at_its_durable_index
