@@ -5,7 +5,9 @@ mod common;
 
 use std::{sync::Arc, time::Duration};
 
-use common::{CLUSTER, Cluster, Journal, founder_disk, founders, network::Network, options, puppet::Stage, until};
+use common::{
+    CLUSTER, Cluster, Journal, founder_disk, founders, in_time, network::Network, options, puppet::Stage, until,
+};
 use eraft_core::{
     EntryId, Expected, LogIndex, MemoryDisk, MemoryStorage, MessageBody, NodeId, Storage, StorageError,
     StorageErrorKind, Term,
@@ -54,8 +56,8 @@ async fn a_failed_save_ends_the_node_with_the_first_cause() {
     stage.durable(2).await;
     let full = StorageError::new(StorageErrorKind::Full, "writing a segment", "no space is left: free some");
     stage.disk.fail_next_save(full);
-    let refused = stage.node.propose("a".into()).await.unwrap_err();
-    let StopCause::Storage(cause) = stage.node.stopped().await else { panic!("not for its store") };
+    let refused = in_time(stage.node.propose("a".into())).await.unwrap_err();
+    let StopCause::Storage(cause) = in_time(stage.node.stopped()).await else { panic!("not for its store") };
     assert_eq!((cause.kind(), cause.during()), (StorageErrorKind::Full, "writing a segment"));
     assert!(matches!(refused, ProposeError::Stopped { cause: StopCause::Storage(_), .. }), "{refused}");
     assert!(refused.may_have_committed());
@@ -84,7 +86,7 @@ async fn a_follower_whose_save_fails_acknowledges_nothing_and_ends() {
     let error = StorageError::new(StorageErrorKind::Io, "syncing", "the disk is gone");
     cluster.members[&follower].disk.fail_next_save(error);
     cluster.propose("b").await;
-    assert!(matches!(cluster.node(follower).stopped().await, StopCause::Storage(_)));
+    assert!(matches!(in_time(cluster.node(follower).stopped()).await, StopCause::Storage(_)));
     sleep(Duration::from_secs(5)).await;
     let matched = cluster.node(leader).status().raft.peers[&follower].match_index;
     assert_eq!(matched, LogIndex(3), "it has acknowledged what it could not save");

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use common::{founder_disk, network::Network, options, reply};
+use common::{founder_disk, in_time, network::Network, options, reply};
 use eraft_core::{
     Entry, Expected, LogChange, LogIndex, MemoryStorage, NodeId, RaftStateUpdate, StateMachine, StateMachineError,
     Storage, Term,
@@ -57,7 +57,7 @@ async fn lone() -> Node {
 #[tokio::test(start_paused = true)]
 async fn a_panic_of_the_state_machine_ends_the_node_and_is_told() {
     let node = lone().await;
-    let refused = node.propose("panic".into()).await.unwrap_err();
+    let refused = in_time(node.propose("panic".into())).await.unwrap_err();
     let ProposeError::Stopped { cause: StopCause::Panicked { task, message }, .. } = refused else {
         panic!("{refused}")
     };
@@ -69,7 +69,7 @@ async fn a_panic_of_the_state_machine_ends_the_node_and_is_told() {
 async fn an_error_of_the_state_machine_ends_the_node_and_is_told() {
     for command in ["fail", "forget"] {
         let node = lone().await;
-        let refused = node.propose(command.into()).await.unwrap_err();
+        let refused = in_time(node.propose(command.into())).await.unwrap_err();
         assert!(refused.may_have_committed());
         let StopCause::StateMachine { index: LogIndex(3), reason } = node.stopped().await else { panic!("{refused}") };
         assert!(reason == "its disk is gone" || reason.contains("0 replies"), "{reason}");

@@ -79,6 +79,11 @@ pub async fn until(what: &str, holds: impl Fn() -> bool) {
     panic!("waited 30 s in vain until {what}");
 }
 
+/// What `future` resolves to; fails when that takes more than 60 s of the paused clock.
+pub async fn in_time<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("resolved within 60 s")
+}
+
 /// Options under which a run is the same every time.
 pub fn options(id: NodeId) -> Options {
     Options { seed: Some(id.0), ..Options::default() }
