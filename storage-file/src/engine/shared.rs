@@ -34,7 +34,10 @@ pub(crate) struct Shared {
 /// What is known of the room for more, refreshed by the writer thread.
 #[derive(Debug, Default)]
 pub(crate) struct Room {
+    /// What the tail still takes.
     tail_bytes: AtomicU64,
+    /// What it has taken.
+    used_bytes: AtomicU64,
     opening_bytes: AtomicU64,
     free_bytes: AtomicU64,
 }
@@ -95,9 +98,10 @@ impl Shared {
 }
 
 impl Room {
-    /// What the tail still takes.
-    pub(crate) fn set_tail(&self, tail_bytes: u64) {
+    /// What the tail still takes, and what it has taken.
+    pub(crate) fn set_tail(&self, tail_bytes: u64, used_bytes: u64) {
         self.tail_bytes.store(tail_bytes, Ordering::Relaxed);
+        self.used_bytes.store(used_bytes, Ordering::Relaxed);
     }
 
     /// What the opening of a segment takes of it.
@@ -110,15 +114,19 @@ impl Room {
         self.free_bytes.store(free_bytes, Ordering::Relaxed);
     }
 
-    /// Bytes that entries may still take, in this segment or in whole segments that still fit on the disk, when
-    /// `queued_bytes` of `queued_saves` are on their way. On the low side: a save may take a frame of its own.
+    /// Bytes that entries may still take, in this segment or in new ones that still fit on the disk, when
+    /// `queued_bytes` of `queued_saves` are on their way. On the low side: the next save may not fit into what is left
+    /// of this segment and then leaves it unused, each save may take a frame of its own, and frames do not fill their
+    /// segments to the last byte.
     pub(crate) fn bytes(&self, segment_bytes: u64, queued_bytes: u64, queued_saves: u64) -> u64 {
         /// What a save may take beyond its bytes: headers, metadata, and the padding of its frame.
         const PER_SAVE_BYTES: u64 = 1024;
-        let overhead = FIRST_FRAME + 2 * BLOCK_BYTES + self.opening_bytes.load(Ordering::Relaxed);
-        let whole = self.free_bytes.load(Ordering::Relaxed) / segment_bytes;
-        let tail = self.tail_bytes.load(Ordering::Relaxed);
-        let raw = tail.max(whole.saturating_mul(segment_bytes.saturating_sub(overhead)));
-        raw.saturating_sub(queued_bytes + (queued_saves + 1) * PER_SAVE_BYTES)
+        let free = self.free_bytes.load(Ordering::Relaxed);
+        // Header, mark and seal have blocks of their own; opening and frames are rounded up to blocks.
+        let overhead = FIRST_FRAME + 4 * BLOCK_BYTES + self.opening_bytes.load(Ordering::Relaxed);
+        let used = self.used_bytes.load(Ordering::Relaxed).min(segment_bytes);
+        let elsewhere = if free < segment_bytes { 0 } else { free.saturating_sub(overhead + used) };
+        let queued = queued_bytes.saturating_mul(2).saturating_add((queued_saves + 1) * PER_SAVE_BYTES);
+        self.tail_bytes.load(Ordering::Relaxed).max(elsewhere).saturating_sub(queued)
     }
 }
