@@ -6,8 +6,7 @@ mod support;
 
 use bytes::Bytes;
 use eraft_core::{
-    Config, Entry, EntryId, Event, LogChange, LogIndex, Message, MessageBody, NodeId, Now, Raft, RaftStateUpdate,
-    SnapshotMeta, Term,
+    Config, Entry, EntryId, Event, LogChange, LogIndex, Message, MessageBody, NodeId, Now, Raft, RaftStateUpdate, Term,
 };
 use support::{Disk, Machine, voters};
 
@@ -41,8 +40,6 @@ fn compacted(node: NodeId, base: u64, snapshot: u64, last: u64) -> Disk {
     let mut disk = Disk::founded(node, &founders);
     let entries = (2..=last).map(|index| Entry::command(Term(1), LogIndex(index), Bytes::new())).collect();
     disk.state.apply(&RaftStateUpdate { log: LogChange::Append(entries), ..Default::default() }, None).unwrap();
-    let snapshot = SnapshotMeta { last: EntryId::new(1, snapshot), conf_state: founders };
-    let compact = RaftStateUpdate { log: LogChange::CompactTo(EntryId::new(1, base)), ..Default::default() };
-    disk.state.apply(&compact, Some(&snapshot)).unwrap();
+    disk.compact(LogIndex(base), LogIndex(snapshot), founders);
     disk
 }

@@ -8,7 +8,7 @@ mod safety;
 use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
-use eraft_core::{Config, Event, LogIndex, Message, NodeId, Now, ReadOutcome, RequestId, Role};
+use eraft_core::{ConfState, Config, Event, LogIndex, Message, NodeId, Now, ReadOutcome, RequestId, Role};
 use fastrand::Rng;
 
 pub(crate) use safety::Rare;
@@ -39,6 +39,7 @@ pub(crate) struct Cluster {
     cut: BTreeSet<(NodeId, NodeId)>,
     faults: Faults,
     requests: u64,
+    founders: ConfState,
     safety: Safety,
 }
 
@@ -78,6 +79,7 @@ impl Cluster {
             cut: BTreeSet::new(),
             faults,
             requests: 0,
+            founders,
             safety: Safety::new(size, founding),
         };
         (0..cluster.machines.len()).for_each(|at| cluster.start(at));
@@ -270,6 +272,7 @@ impl Cluster {
             let kept = self.rng.usize(0..=self.machines[at].unsaved.len());
             self.safety.crashed(&self.machines[at], kept);
             self.machines[at].crash(kept);
+            self.compact(at);
         }
         if self.chance(self.faults.partition) {
             let victim = self.whom_to_ask(at);
@@ -285,6 +288,21 @@ impl Cluster {
         // Once in a while everybody is paused, and whoever wakes first finds all timeouts passed.
         if self.chance(100) {
             self.now = self.now + ELECTION_TIMEOUT * 2;
+        }
+    }
+
+    /// As if the node had compacted its log before it crashed: no further than all disks know to be committed, so that nobody
+    /// needs the snapshot.
+    fn compact(&mut self, at: usize) {
+        let known = |machine: &Machine| machine.disk.state.hard_state.commit;
+        let committed = self.machines.iter().map(known).min().expect("members");
+        let Machine { disk, applied, keeps_applied, .. } = &mut self.machines[at];
+        let old = disk.state.snapshot.as_ref().map_or(LogIndex::ZERO, |meta| meta.last.index);
+        let snapshot = if *keeps_applied { committed.min(LogIndex(applied.len() as u64)) } else { committed };
+        if snapshot > old && self.rng.bool() {
+            let base = LogIndex(self.rng.u64(old.0.max(1)..=snapshot.0));
+            disk.compact(base, snapshot, self.founders.clone());
+            self.safety.rare.compactions += 1;
         }
     }
 

@@ -48,6 +48,7 @@ counts! {
         crashes,
         crashes_that_lost_a_vote,
         crashes_that_lost_entries,
+        compactions,
         rejections,
         requests_ignored_for_a_leader,
         commits_before_the_leaders_disk,

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use eraft_core::{
-    ClusterId, ConfState, Config, Entry, Event, Identity, LogChange, LogIndex, Message, MessageBody, NodeId, Now,
-    ProposeOutcome, Raft, RaftState, ReadOutcome, Ready, Replicate, RequestId, Save, Status, StoreId, bootstrap,
+    ClusterId, ConfState, Config, Entry, EntryId, Event, Identity, LogChange, LogIndex, Message, MessageBody, NodeId,
+    Now, ProposeOutcome, Raft, RaftState, RaftStateUpdate, ReadOutcome, Ready, Replicate, RequestId, Save,
+    SnapshotMeta, Status, StoreId, bootstrap,
 };
 
 /// What a crash leaves behind.
@@ -59,6 +60,21 @@ impl Disk {
         disk
     }
 
+    /// A snapshot that ends with `snapshot` replaces what it must and what stands up to `base`, which is not beyond it.
+    #[allow(dead_code, reason = "not every test compacts")]
+    pub(crate) fn compact(&mut self, base: LogIndex, snapshot: LogIndex, conf_state: ConfState) {
+        let id = |index| EntryId { term: self.state.outline.term(index).expect("it is in the log"), index };
+        let meta = SnapshotMeta { last: id(snapshot), conf_state };
+        let update = RaftStateUpdate { hard_state: None, log: LogChange::CompactTo(id(base)) };
+        self.state.apply(&update, Some(&meta)).expect("a snapshot of what is committed");
+    }
+
+    /// What the snapshot was made of: `entries` keeps what the log has dropped, since tests look at it.
+    fn snapshot_entries(&self) -> Vec<Entry> {
+        let end = self.state.snapshot.as_ref().map_or(LogIndex::ZERO, |meta| meta.last.index);
+        self.entries.range(..=end).map(|(_, entry)| entry.clone()).collect()
+    }
+
     /// Makes a save durable, as the storage contract has it.
     pub(crate) fn save(&mut self, save: &Save) {
         self.state.apply(&save.update, None).expect("the core makes no invalid save");
@@ -88,7 +104,7 @@ impl Machine {
         assert!(self.raft.is_none(), "{} runs already", self.id());
         self.log = self.disk.entries.clone();
         if !self.keeps_applied {
-            self.applied.clear();
+            self.applied = self.disk.snapshot_entries();
         }
         let applied = LogIndex(self.applied.len() as u64);
         self.raft = Some(Raft::restore(self.config.clone(), self.disk.state.clone(), applied, now));
