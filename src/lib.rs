@@ -80,3 +80,8 @@ fn no_backend(url: &str, wanted: &dyn std::fmt::Debug) -> StorageError {
         "this build has no backend for {url:?} ({wanted:?}); expected file:///absolute/path, with the feature `file`"
     ))
 }
+
+/// README's examples compile and run as tests of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
