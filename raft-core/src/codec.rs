@@ -1,7 +1,8 @@
 //! How metadata becomes bytes: one version byte, then MessagePack. (The ancestor's `encodeState`.)
 //!
-//! Entries' payloads never pass through here. Decoding takes bytes from disks and peers: it never panics, allocates
-//! no more than the input justifies, and accepts exactly what [`encode`] makes, to the last byte.
+//! Entries' payloads pass through here only where the user chose the typed adapter. Decoding takes bytes from disks and
+//! peers: it never panics, allocates no more than the input justifies, and refuses bytes that are left over. It does not
+//! promise that a value has one encoding: whoever compares encodings compares what [`encode`] made, not what came in.
 
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
@@ -23,13 +24,26 @@ pub enum DecodeError {
     Malformed(String),
 }
 
-/// `value` as versioned MessagePack.
+/// Why a value of the user's is not encoded: its own `Serialize` says so.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the value cannot be encoded: {0}")]
+pub struct EncodeError(String);
+
+/// `value` as versioned MessagePack; for types of ours, which always encode.
 #[doc(alias = "encodeState")]
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Bytes {
-    let mut bytes = vec![VERSION];
     #[expect(clippy::expect_used, reason = "writing plain data to memory: it can fail only for types we do not have")]
-    rmp_serde::encode::write(&mut bytes, value).expect("plain metadata always encodes");
-    bytes.into()
+    try_encode(value).expect("plain metadata always encodes")
+}
+
+/// The same for types of the user's.
+///
+/// # Errors
+/// What their `Serialize` answers.
+pub fn try_encode<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, EncodeError> {
+    let mut bytes = vec![VERSION];
+    rmp_serde::encode::write(&mut bytes, value).map_err(|error| EncodeError(error.to_string()))?;
+    Ok(bytes.into())
 }
 
 /// The value that [`encode`] made `bytes` from.

@@ -19,6 +19,7 @@ pub struct Member {
 /// The members of a cluster, sorted, so that equal configurations are equal bytes everywhere.
 ///
 /// Invariants ([`ConfState::is_valid`]):
+/// - there is a voter: no majority is ever made of nobody;
 /// - `members` has exactly the ids named by the four sets;
 /// - a learner is no voter of either majority;
 /// - `learners_next` are voters of the outgoing majority only: outside a joint configuration it is empty.
@@ -52,7 +53,8 @@ impl ConfState {
             .chain(&self.learners_next)
             .copied()
             .collect();
-        named.iter().eq(self.members.keys())
+        !self.voters.is_empty()
+            && named.iter().eq(self.members.keys())
             && self.learners.is_disjoint(&self.voters)
             && self.learners.is_disjoint(&self.voters_outgoing)
             && self.learners_next.is_subset(&self.voters_outgoing)

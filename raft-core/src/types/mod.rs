@@ -1,7 +1,7 @@
 //! The nouns of Raft: ids, entries, configurations, the hard state, the outline of a log, snapshots.
 //!
 //! Types may assume nothing about where their values came from: whatever is decoded from bytes is checked by the
-//! type's own `validate` before anything else sees it.
+//! type's own `is_valid` before anything else sees it.
 
 mod conf_state;
 mod entry;

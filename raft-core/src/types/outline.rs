@@ -13,7 +13,7 @@ use crate::storage::{Result, StorageError};
 /// Invariants ([`LogOutline::is_valid`]):
 /// - `terms` begins at the entry after the base (if the log holds any), indexes and terms rise strictly along it, and no
 ///   term is below the base's;
-/// - `base.index <= last_index`, equal when the log is empty;
+/// - `base.index <= last_index`, equal when the log is empty; before the first entry of all there is term 0;
 /// - every configuration lies above the base and not beyond `last_index`, in rising order, and is itself valid.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogOutline {
@@ -188,7 +188,8 @@ impl LogOutline {
             && self.configs.first().is_none_or(|(index, _)| *index > self.base.index)
             && self.configs.last().is_none_or(|(index, _)| *index <= self.last_index)
             && self.configs.iter().all(|(_, conf)| conf.is_valid());
-        self.last_index <= LogIndex::MAX && runs_rise && first_run && within && configs
+        let origin = self.base.index != LogIndex::ZERO || self.base == EntryId::ZERO;
+        self.last_index <= LogIndex::MAX && origin && runs_rise && first_run && within && configs
     }
 
     /// Drops the entry at `from`, which is above the base, and all after it.

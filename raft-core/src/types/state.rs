@@ -131,14 +131,21 @@ impl RaftState {
     /// # Errors
     /// `Invalid`, saying which rule of the contract (lines 4 to 6) the save would break.
     pub fn check(&self, update: &RaftStateUpdate, publish: Option<&SnapshotMeta>) -> Result<()> {
-        if let (Some(new), Some(old)) = (publish, &self.snapshot)
-            && new.last != old.last
-            && (new.last.index <= old.last.index || new.last.term < old.last.term)
-        {
-            return Err(StorageError::invalid(format!(
-                "the snapshot at {} does not follow the published one at {}: discard it",
-                new.last, old.last
-            )));
+        if let Some(new) = publish {
+            if !new.conf_state.is_valid() {
+                return Err(StorageError::invalid(format!(
+                    "the snapshot at {} bears a configuration that contradicts itself",
+                    new.last
+                )));
+            }
+            // Without a snapshot there is nothing before the log, and that is what a new one follows.
+            let old = self.snapshot.as_ref().map_or(EntryId::ZERO, |meta| meta.last);
+            if new.last != old && (new.last.index <= old.index || new.last.term < old.term) {
+                return Err(StorageError::invalid(format!(
+                    "the snapshot at {} does not follow the published one at {old}: discard it",
+                    new.last
+                )));
+            }
         }
         let snapshot = publish.or(self.snapshot.as_ref()).map_or(EntryId::ZERO, |meta| meta.last);
         // The log as it would be, as far as this rule needs it: its base, its last index, and the term at `snapshot`.

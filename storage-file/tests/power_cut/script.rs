@@ -67,7 +67,7 @@ impl Script {
         let snapshot = published.map(|last| {
             let size_bytes = rng.usize(..20_000);
             let bytes = std::iter::repeat_with(|| rng.u8(..)).take(size_bytes).collect();
-            (SnapshotMeta { last, conf_state: ConfState::default() }, bytes)
+            (SnapshotMeta { last, conf_state: ConfState::of_voters([(NodeId(1), Default::default())]) }, bytes)
         });
         Step { update: RaftStateUpdate { hard_state, log }, snapshot }
     }

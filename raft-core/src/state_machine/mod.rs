@@ -1,7 +1,11 @@
 //! The state-machine port: what the user replicates.
 
+mod typed;
+
 use async_trait::async_trait;
 use bytes::Bytes;
+
+pub use typed::{ReplyError, Typed, TypedStateMachine, decode_reply, encode_command};
 
 use crate::types::{Entry, LogIndex};
 

@@ -1,0 +1,115 @@
+//! The typed adapter: every replica answers the same bytes, whatever was committed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+use bytes::Bytes;
+use eraft_core::{
+    Entry, EntryKind, LogIndex, ReplyError, StateMachine as _, Term, Typed, TypedStateMachine, codec, decode_reply,
+    encode_command,
+};
+use futures_util::FutureExt as _;
+use serde::{Deserialize, Serialize, Serializer};
+
+#[derive(Serialize, Deserialize)]
+enum Command {
+    Push(String),
+    Odd,
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+enum Reply {
+    Length(usize),
+    /// Refuses to be serialised.
+    Odd,
+}
+
+impl Serialize for Reply {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Reply::Length(length) => serializer.serialize_newtype_variant("Reply", 0, "Length", length),
+            Reply::Odd => Err(serde::ser::Error::custom("not to be told")),
+        }
+    }
+}
+
+struct Lines {
+    start: LogIndex,
+    applied: Vec<(LogIndex, String)>,
+}
+
+impl TypedStateMachine for Lines {
+    type Command = Command;
+    type Reply = Reply;
+
+    fn last_applied(&self) -> LogIndex {
+        self.start
+    }
+
+    fn apply(&mut self, index: LogIndex, command: Command) -> Reply {
+        match command {
+            Command::Push(line) => {
+                self.applied.push((index, line));
+                Reply::Length(self.applied.len())
+            }
+            Command::Odd => Reply::Odd,
+        }
+    }
+}
+
+fn machine(start: u64) -> Typed<Lines> {
+    Typed::new(Lines { start: LogIndex(start), applied: Vec::new() })
+}
+
+fn apply(machine: &mut Typed<Lines>, entries: Vec<Entry>) -> Vec<Bytes> {
+    machine.apply(entries).now_or_never().unwrap().unwrap()
+}
+
+fn push(index: u64, line: &str) -> Entry {
+    Entry::command(Term(1), LogIndex(index), encode_command(&Command::Push(line.into())).unwrap())
+}
+
+#[test]
+fn commands_and_replies_keep_their_types_across_the_log() {
+    let mut machine = machine(4);
+    assert_eq!(machine.last_applied(), LogIndex(4));
+    let noop = Entry { kind: EntryKind::Noop, ..Entry::command(Term(2), LogIndex(6), "") };
+    let replies = apply(&mut machine, vec![push(5, "a"), noop, push(7, "b")]);
+    assert_eq!(decode_reply::<Reply>(&replies[0]), Ok(Reply::Length(1)));
+    assert_eq!(replies[1], Bytes::new(), "an entry that is no command has no reply");
+    assert_eq!(decode_reply::<Reply>(&replies[2]), Ok(Reply::Length(2)));
+    assert_eq!(machine.last_applied(), LogIndex(7));
+}
+
+#[test]
+fn an_undecodable_command_is_answered_the_same_everywhere_and_changes_nothing() {
+    let good = encode_command(&Command::Push("a".into())).unwrap();
+    let other_version = [&[9], &good[1..]].concat();
+    let trailing = [good.as_ref(), &[0]].concat();
+    for payload in [vec![], b"SET x 1".to_vec(), good[..good.len() - 1].to_vec(), other_version, trailing] {
+        let (mut one, mut two) = (machine(0), machine(0));
+        let entries = vec![Entry::command(Term(1), LogIndex(1), payload.clone()), push(2, "b")];
+        let replies = apply(&mut one, entries.clone());
+        assert_eq!(replies, apply(&mut two, entries), "two replicas");
+        assert_eq!(decode_reply::<Reply>(&replies[0]), Err(ReplyError::NotACommand), "{payload:?}");
+        assert_eq!(decode_reply::<Reply>(&replies[1]), Ok(Reply::Length(1)), "it had no effect");
+        assert_eq!(one.last_applied(), LogIndex(2));
+    }
+}
+
+#[test]
+fn a_reply_that_cannot_be_encoded_is_told_as_such() {
+    let odd = Entry::command(Term(1), LogIndex(1), encode_command(&Command::Odd).unwrap());
+    let replies = apply(&mut machine(0), vec![odd]);
+    assert_eq!(decode_reply::<Reply>(&replies[0]), Err(ReplyError::ReplyNotEncodable));
+}
+
+#[test]
+fn arbitrary_bytes_are_no_reply_and_no_panic() {
+    let mut random = fastrand::Rng::with_seed(5);
+    for _ in 0..5000 {
+        let bytes: Vec<u8> = (0..random.usize(..30)).map(|_| random.u8(..)).collect();
+        if !bytes.starts_with(&[codec::VERSION]) {
+            assert!(matches!(decode_reply::<Reply>(&bytes), Err(ReplyError::Malformed(_))));
+        }
+        apply(&mut machine(0), vec![Entry::command(Term(1), LogIndex(1), bytes)]);
+    }
+}
