@@ -4,7 +4,6 @@
 //! itself, with build results of its own that are kept between runs. What counts as a kill is strict: a test ran, and failed.
 //! A patch that no longer applies, a mutated tree that does not compile, a test that does not exist: these are errors.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -15,6 +14,7 @@ use self::tree::Tree;
 use self::trial::Verdict;
 use crate::cargo;
 
+mod baseline;
 mod patch;
 mod seed;
 mod tree;
@@ -45,66 +45,75 @@ struct Tried {
 pub(crate) fn run(args: &Args) -> Result<bool> {
     let started = Instant::now();
     let root = cargo::root();
-    let patches = load(&root.join("mutants"), &args.only)?;
+    let (patches, mut tried) = load(&root.join("mutants"), &args.only)?;
     if args.check {
-        return check(&root, &patches);
+        check(&root, &patches, &mut tried);
+    } else if !patches.is_empty() {
+        let jobs = args.jobs.unwrap_or_else(default_jobs).clamp(1, patches.len());
+        println!("{} mutants, {jobs} at once", patches.len());
+        tried.extend(try_all(&root, &patches, jobs)?);
     }
-    let jobs = args.jobs.unwrap_or_else(default_jobs).clamp(1, patches.len());
-    println!("{} mutants, {jobs} at once", patches.len());
-    let tried = try_all(&root, &patches, jobs)?;
-
-    let killed = tried.iter().filter(|tried| tried.verdict.is_kill()).count();
-    let hung = tried.iter().filter(|tried| matches!(tried.verdict, Verdict::Hung)).count();
-    let survived = tried.iter().filter(|tried| matches!(tried.verdict, Verdict::Survived)).count();
-    let errors = tried.len() - killed - survived;
-    println!();
     for bad in tried.iter().filter(|tried| !tried.verdict.is_kill()) {
         println!("{}: {}", bad.name, bad.verdict);
     }
-    let seconds = started.elapsed().as_secs();
+    if args.check {
+        println!("{} mutants looked at, {} do not apply", patches.len(), tried.len());
+        return Ok(tried.is_empty());
+    }
+    Ok(summary(&tried, started.elapsed()))
+}
+
+/// Prints the count; true when all were killed.
+fn summary(tried: &[Tried], took: Duration) -> bool {
+    let count = |wanted: fn(&Verdict) -> bool| tried.iter().filter(|tried| wanted(&tried.verdict)).count();
+    let killed = count(Verdict::is_kill);
+    let hung = count(|verdict| matches!(verdict, Verdict::Hung));
+    let survived = count(|verdict| matches!(verdict, Verdict::Survived { .. }));
     println!(
-        "{} mutants: {killed} killed ({hung} of them by a test that hung), {survived} survived, {errors} could not be tried; {} min {:02} s",
+        "{} mutants: {killed} killed ({hung} of them by a test that hung), {survived} survived, {} could not be tried; {} min {:02} s",
         tried.len(),
-        seconds / 60,
-        seconds % 60
+        tried.len() - killed - survived,
+        took.as_secs() / 60,
+        took.as_secs() % 60
     );
-    Ok(killed == tried.len())
+    killed == tried.len()
 }
 
 fn default_jobs() -> usize {
     std::thread::available_parallelism().map_or(2, |cores| (cores.get() / 2).clamp(2, 4))
 }
 
-/// The chosen patches, those that touch the same files beside each other, so that each build reuses most of the last one.
-fn load(dir: &Path, only: &[String]) -> Result<Vec<Patch>> {
-    let mut patches = Vec::new();
+/// The chosen patches, those that touch the same files beside each other, so that each build reuses most of the last one;
+/// and those that cannot be read.
+fn load(dir: &Path, only: &[String]) -> Result<(Vec<Patch>, Vec<Tried>)> {
+    let (mut patches, mut unreadable) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(dir).with_context(|| format!("{}", dir.display()))? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "patch") {
-            let patch = Patch::read(&path)?;
-            if only.is_empty() || only.iter().any(|part| patch.name.contains(part)) {
-                patches.push(patch);
-            }
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let chosen = only.is_empty() || only.iter().any(|part| name.contains(part));
+        if !chosen || path.extension().is_none_or(|extension| extension != "patch") {
+            continue;
+        }
+        match Patch::read(&path) {
+            Ok(patch) => patches.push(patch),
+            Err(error) => unreadable.push(Tried { name, verdict: Verdict::DoesNotApply(format!("{error:#}")) }),
         }
     }
-    if patches.is_empty() {
+    if patches.is_empty() && unreadable.is_empty() {
         bail!("no mutant is chosen; {} holds the patches", dir.display());
     }
     patches.sort_by(|a, b| (&a.files, &a.test, &a.name).cmp(&(&b.files, &b.test, &b.name)));
-    Ok(patches)
+    Ok((patches, unreadable))
 }
 
-fn check(root: &Path, patches: &[Patch]) -> Result<bool> {
+/// Adds to `bad` what does not apply to the tree as it is.
+fn check(root: &Path, patches: &[Patch], bad: &mut Vec<Tried>) {
     let tree = Tree::at(root);
-    let mut sound = true;
     for patch in patches {
         if let Err(error) = tree.would_apply(patch) {
-            println!("{}: {error:#}", patch.name);
-            sound = false;
+            bad.push(Tried { name: patch.name.clone(), verdict: Verdict::DoesNotApply(format!("{error:#}")) });
         }
     }
-    println!("{} mutants looked at", patches.len());
-    Ok(sound)
 }
 
 /// Splits the patches among `jobs` workers, each with a copy of the tree; a worker's share stays in order.
@@ -134,14 +143,7 @@ fn try_chunk(root: &Path, dir: &Path, patches: &[Patch]) -> Result<Vec<Tried>> {
     let tree = Tree::copy(root, &dir.join("tree"))?;
     let target = dir.join("target");
     seed::seed(&cargo::target_dir(), &target)?;
-    let mut red = BTreeSet::new();
-    for test in patches.iter().map(|patch| &patch.test).collect::<BTreeSet<_>>() {
-        let verdict = trial::run(&tree, &target, test)?;
-        if !matches!(verdict, Verdict::Survived) {
-            println!("without a mutant, `cargo test {}`: {}", test.join(" "), verdict.as_baseline());
-            red.insert(test);
-        }
-    }
+    let red = baseline::not_green(&tree, &target, patches)?;
     let mut tried = Vec::new();
     for patch in patches {
         let started = Instant::now();

@@ -24,7 +24,7 @@ impl Patch {
     /// Reads and checks a patch file.
     pub(crate) fn read(path: &Path) -> Result<Patch> {
         let text = std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
-        Patch::parse(path, &text).with_context(|| format!("{} is not a mutant", path.display()))
+        Patch::parse(path, &text).context("not a mutant")
     }
 
     fn parse(path: &Path, text: &str) -> Result<Patch> {
@@ -39,6 +39,8 @@ impl Patch {
         let test = words(field("Test:")?)?;
         let files = touched(diff)?;
         ensure!(!files.is_empty(), "the diff touches no file");
+        let test_file = files.iter().find(|file| file.components().any(|part| part.as_os_str() == "tests"));
+        ensure!(test_file.is_none(), "the diff changes a test: a mutant is a bug of the product");
         Ok(Patch { name, path: path.to_path_buf(), bug, test, files })
     }
 }
@@ -121,6 +123,11 @@ mod tests {
     #[test]
     fn a_patch_without_a_diff_is_refused() {
         assert!(parse("Bug: x\nTest: y\n\nsomething else\n").is_err());
+    }
+
+    #[test]
+    fn a_diff_that_changes_a_test_is_refused() {
+        assert!(parse(&SOUND.replace("raft-core/src/x.rs", "raft-core/tests/x.rs")).is_err());
     }
 
     #[test]

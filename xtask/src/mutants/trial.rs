@@ -28,12 +28,15 @@ pub(crate) enum Verdict {
     /// The test did not end; it was ended.
     Hung,
     /// All that ran passed.
-    Survived,
+    Survived {
+        /// How many did.
+        passed: usize,
+    },
     /// No test ran, or those that ran said that they could not.
     NothingRan(String),
     /// The end of what the compiler said.
     DoesNotCompile(String),
-    /// What git said.
+    /// What is wrong with the patch, or what git said of it.
     DoesNotApply(String),
     /// The test is red, or absent, without the mutant.
     NotGreenBefore,
@@ -50,7 +53,7 @@ impl Verdict {
         match self {
             Verdict::Killed => "killed",
             Verdict::Hung => "hung",
-            Verdict::Survived => "SURVIVED",
+            Verdict::Survived { .. } => "SURVIVED",
             _ => "ERROR",
         }
     }
@@ -69,10 +72,10 @@ impl fmt::Display for Verdict {
         match self {
             Verdict::Killed => write!(f, "killed"),
             Verdict::Hung => write!(f, "the test hung for {} s and was ended", TEST_LIMIT.as_secs()),
-            Verdict::Survived => write!(f, "survived: its test passes with the bug in"),
+            Verdict::Survived { .. } => write!(f, "survived: its test passes with the bug in"),
             Verdict::NothingRan(why) => write!(f, "no test ran: {why}"),
             Verdict::DoesNotCompile(log) => write!(f, "does not compile:\n{log}"),
-            Verdict::DoesNotApply(why) => write!(f, "no longer applies: {why}"),
+            Verdict::DoesNotApply(why) => write!(f, "does not apply: {why}"),
             Verdict::NotGreenBefore => write!(f, "its test is not green without it"),
         }
     }
@@ -117,7 +120,7 @@ fn judge(success: bool, log: &str) -> Verdict {
         return Verdict::Killed;
     }
     if success && report.passed > 0 {
-        return Verdict::Survived;
+        return Verdict::Survived { passed: report.passed };
     }
     let why = report.skipped.first().map_or_else(
         || "nothing of that name".to_owned(),
@@ -179,7 +182,7 @@ mod tests {
     #[test]
     fn a_test_that_passed_is_a_survival() {
         let log = format!("{HEAD}test x ... ok\n\ntest result: ok. 1 passed; 0 failed; 0 ignored\n");
-        assert_eq!(judge(true, &log), Verdict::Survived);
+        assert_eq!(judge(true, &log), Verdict::Survived { passed: 1 });
     }
 
     #[test]
