@@ -22,13 +22,26 @@ mod saver;
 mod script;
 
 use loop_disk::FileSystem;
+use rounds::About;
 
 #[test]
 fn a_power_cut_on_ext4_loses_nothing_acknowledged() {
-    rounds::run("a_power_cut_on_ext4_loses_nothing_acknowledged", FileSystem::Ext4);
+    rounds::run("a_power_cut_on_ext4_loses_nothing_acknowledged", FileSystem::Ext4, About::AnyMoment);
 }
 
 #[test]
 fn a_power_cut_on_xfs_loses_nothing_acknowledged() {
-    rounds::run("a_power_cut_on_xfs_loses_nothing_acknowledged", FileSystem::Xfs);
+    rounds::run("a_power_cut_on_xfs_loses_nothing_acknowledged", FileSystem::Xfs, About::AnyMoment);
+}
+
+#[test]
+fn what_a_killed_process_left_in_the_cache_survives_a_power_cut_on_ext4_once_it_was_served() {
+    let test = "what_a_killed_process_left_in_the_cache_survives_a_power_cut_on_ext4_once_it_was_served";
+    rounds::run(test, FileSystem::Ext4, About::TheCache);
+}
+
+#[test]
+fn what_a_killed_process_left_in_the_cache_survives_a_power_cut_on_xfs_once_it_was_served() {
+    let test = "what_a_killed_process_left_in_the_cache_survives_a_power_cut_on_xfs_once_it_was_served";
+    rounds::run(test, FileSystem::Xfs, About::TheCache);
 }

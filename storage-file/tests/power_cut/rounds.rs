@@ -2,12 +2,12 @@
 
 use std::{
     io::{BufRead, BufReader},
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{ChildStdout, Command, Stdio},
     sync::Arc,
     time::Duration,
 };
 
-use eraft_core::Storage;
+use eraft_core::{Expected, Storage};
 use eraft_storage_file::{FileEngine, FileStorage, fs::real::RealFs};
 use fastrand::Rng;
 use futures_executor::block_on;
@@ -20,6 +20,17 @@ use crate::{
 
 const DIRECTORY: &str = "ERAFT_POWER_CUT_DIRECTORY";
 const RUN: &str = "ERAFT_POWER_CUT_RUN";
+const HOLD: &str = "ERAFT_POWER_CUT_HOLD";
+
+/// What the cuts of a test are about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum About {
+    /// Any moment of saving and of starting.
+    AnyMoment,
+    /// A process that is killed between writing a batch and syncing it, and a cut after the next one has opened the store:
+    /// what that one found stood in the page cache alone.
+    TheCache,
+}
 
 /// How a saving process ends.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +41,10 @@ enum End {
     CutAfter(u64),
     /// Its power is cut this long after its start: mostly while it recovers.
     CutDuringStart(Duration),
+    /// It is killed as it enters this data sync, which does not take place.
+    KilledAtSync(u64),
+    /// Its power is cut once it has opened the store, before it saves anything.
+    CutOnceOpened,
 }
 
 /// What is known of the store.
@@ -46,16 +61,19 @@ struct Judge {
 }
 
 /// The test of one file system, or the saving process where the environment says so.
-pub(crate) fn run(test: &str, file_system: FileSystem) {
+pub(crate) fn run(test: &str, file_system: FileSystem, about: About) {
     let seed = std::env::var("ERAFT_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     if let Ok(directory) = std::env::var(DIRECTORY) {
         let run = std::env::var(RUN).unwrap().parse().unwrap();
-        return saver::run(directory.as_ref(), Script { seed, run });
+        return saver::run(directory.as_ref(), Script { seed, run }, std::env::var(HOLD).is_ok());
     }
     let mut disk = match LoopDisk::new(file_system) {
         Ok(disk) => disk,
         Err(reason) => return skip(test, file_system.probe(), &reason),
     };
+    if matches!(about, About::TheCache) && Command::new("strace").arg("-V").output().is_err() {
+        return skip(test, "strace", "it kills a process as it enters a system call");
+    }
     let cuts = if std::env::var("ERAFT_LONG").is_ok_and(|long| long == "1") { 20 } else { 3 };
     let directory = disk.path().join("store");
     let identity = FileEngine::create_with(Arc::new(RealFs), &directory, CLUSTER, NODE, saver::options()).unwrap();
@@ -64,15 +82,8 @@ pub(crate) fn run(test: &str, file_system: FileSystem) {
     let (mut runs, mut kills) = (0, 0);
     println!("seed {seed}");
     for cut in 0..cuts {
-        let mut ends = vec![match rng.u8(..4) {
-            0 => End::CutDuringStart(Duration::from_millis(rng.u64(..60))),
-            _ => End::CutAfter(rng.u64(1..400)),
-        }];
-        if cut == 0 || rng.bool() {
-            // Hardly started again, and what it found in the page cache must already be safe.
-            kills += 1;
-            ends = vec![End::Killed(rng.u64(1..400)), End::CutAfter(rng.u64(..3))];
-        }
+        let ends = ends(&mut rng, about, cut);
+        kills += ends.len() - 1;
         for end in ends {
             runs += 1;
             let script = Script { seed, run: runs };
@@ -80,8 +91,7 @@ pub(crate) fn run(test: &str, file_system: FileSystem) {
         }
         disk.restart();
     }
-    let store =
-        FileStorage::open_with(Arc::new(RealFs), &directory, eraft_core::Expected::any(), saver::options()).unwrap();
+    let store = FileStorage::open_with(Arc::new(RealFs), &directory, Expected::any(), saver::options()).unwrap();
     let last = block_on(saver::read(&store)).unwrap();
     judge.judge(last.number(), last.digest(), &last.outline());
     block_on(store.close()).unwrap();
@@ -91,33 +101,56 @@ pub(crate) fn run(test: &str, file_system: FileSystem) {
         judge.told, judge.untold
     );
     assert!(judge.told > 0, "nothing was acknowledged, so nothing was shown");
+    assert!(judge.untold > 0 || matches!(about, About::AnyMoment), "no process found anything that stood in the cache");
+}
+
+/// The processes up to the next cut: each ends as told, and only the last by the cut.
+fn ends(rng: &mut Rng, about: About, cut: u64) -> Vec<End> {
+    match about {
+        About::TheCache => vec![End::KilledAtSync(rng.u64(8..80)), End::CutOnceOpened],
+        // Hardly started again, and what it found in the page cache must already be safe.
+        About::AnyMoment if cut == 0 || rng.bool() => vec![End::Killed(rng.u64(1..400)), End::CutAfter(rng.u64(..3))],
+        About::AnyMoment if rng.u8(..4) == 0 => vec![End::CutDuringStart(Duration::from_millis(rng.u64(..60)))],
+        About::AnyMoment => vec![End::CutAfter(rng.u64(1..400))],
+    }
 }
 
 /// Starts the process, ends it as told, and gives back every line that it managed to say.
 fn saving_process(test: &str, disk: &LoopDisk, script: Script, end: End) -> Vec<String> {
-    let mut process = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(DIRECTORY, disk.path().join("store"))
-        .env(RUN, script.run.to_string())
-        .env("ERAFT_SEED", script.seed.to_string())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let program = std::env::current_exe().unwrap();
+    let mut command = match end {
+        End::KilledAtSync(nth) => {
+            // The error keeps the sync from taking place; the signal keeps the process from hearing of it.
+            let inject = format!("inject=fdatasync:error=EIO:signal=KILL:when={nth}");
+            let mut command = Command::new("strace");
+            command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", &inject]).arg(program);
+            command
+        }
+        _ => Command::new(program),
+    };
+    command.args(["--exact", test, "--nocapture", "--test-threads=1"]);
+    command.env(DIRECTORY, disk.path().join("store")).env(RUN, script.run.to_string());
+    command.env("ERAFT_SEED", script.seed.to_string());
+    if matches!(end, End::CutOnceOpened) {
+        command.env(HOLD, "1");
+    }
+    let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
     let mut said = Vec::new();
     match end {
         End::Killed(saves) => listen(&mut lines, &mut said, saves),
-        End::CutAfter(saves) => {
-            listen(&mut lines, &mut said, saves);
-            disk.cut_power();
-        }
-        End::CutDuringStart(moment) => {
-            std::thread::sleep(moment);
+        End::KilledAtSync(_) => listen(&mut lines, &mut said, u64::MAX),
+        End::CutAfter(_) | End::CutOnceOpened | End::CutDuringStart(_) => {
+            match end {
+                End::CutDuringStart(moment) => std::thread::sleep(moment),
+                End::CutAfter(saves) => listen(&mut lines, &mut said, saves),
+                _ => listen(&mut lines, &mut said, 0),
+            }
             disk.cut_power();
         }
     }
-    end_process(&mut process);
+    process.kill().unwrap();
+    process.wait().unwrap();
     said.extend(lines.map_while(Result::ok));
     said
 }
@@ -131,11 +164,6 @@ fn listen(lines: &mut std::io::Lines<BufReader<ChildStdout>>, said: &mut Vec<Str
         left -= u64::from(line.starts_with("@saved "));
         said.push(line);
     }
-}
-
-fn end_process(process: &mut Child) {
-    process.kill().unwrap();
-    process.wait().unwrap();
 }
 
 impl Judge {

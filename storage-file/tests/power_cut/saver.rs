@@ -29,11 +29,11 @@ pub(crate) fn options() -> FileOptions {
     }
 }
 
-/// Saves until something fails.
-pub(crate) fn run(directory: &Path, script: Script) {
+/// Saves until something fails; `hold`: opens the store, says so, and waits for its end.
+pub(crate) fn run(directory: &Path, script: Script, hold: bool) {
     // The line that libtest began is not one of ours.
     println!();
-    let error = match block_on(save_for_ever(directory, script)) {
+    let error = match block_on(save_for_ever(directory, script, hold)) {
         Ok(never) => match never {},
         Err(error) => error,
     };
@@ -59,10 +59,13 @@ pub(crate) async fn read(store: &FileStorage) -> Result<Model> {
     Ok(model)
 }
 
-async fn save_for_ever(directory: &Path, script: Script) -> Result<std::convert::Infallible> {
+async fn save_for_ever(directory: &Path, script: Script, hold: bool) -> Result<std::convert::Infallible> {
     let store = FileStorage::open_with(Arc::new(RealFs), directory, Expected::exactly(CLUSTER, NODE), options())?;
     let mut model = read(&store).await?;
     println!("@opened {} {} {}", model.number(), model.digest(), model.outline());
+    if hold {
+        std::thread::sleep(Duration::from_secs(60));
+    }
     let mut waiting: VecDeque<(u64, Receipt)> = VecDeque::new();
     loop {
         let number = model.number() + 1;
