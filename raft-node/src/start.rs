@@ -105,7 +105,7 @@ fn config(options: &Options, node: NodeId) -> Config {
 
 /// Runs the loop to its end, then ends everything else, and declares the cause last: whoever hears of the end of a
 /// shutdown finds the store closed.
-async fn supervise(mut driver: Driver, shared: Arc<Shared>, apply: Arc<ApplyQueue>, apply_task: JoinHandle<()>) {
+async fn supervise(mut driver: Driver, shared: Arc<Shared>, apply: Arc<ApplyQueue>, mut apply_task: JoinHandle<()>) {
     let _whatever_happens = DeclareOnDrop(|| {
         shared.stop.declare(StopCause::RuntimeEnded);
         shared.close();
@@ -115,7 +115,9 @@ async fn supervise(mut driver: Driver, shared: Arc<Shared>, apply: Arc<ApplyQueu
     shared.leading.set(None);
     if matches!(cause, StopCause::Shutdown) {
         let settled = catch_panic("loop", driver.settle()).await.and_then(|outcome| outcome);
-        cause = settled.err().unwrap_or(cause);
+        apply.close();
+        let _how_it_ended_is_signalled = (&mut apply_task).await;
+        cause = settled.err().or_else(|| shared.signals.failure().cloned()).unwrap_or(cause);
     } else {
         warn!(%cause, "the node ends");
         shared.stop.declare(cause.clone());
@@ -123,8 +125,6 @@ async fn supervise(mut driver: Driver, shared: Arc<Shared>, apply: Arc<ApplyQueu
     }
     // With the driver go the peers' tasks, and the answers that clients wait for.
     drop(driver);
-    apply.close();
-    let _how_it_ended_is_known = apply_task.await;
     if let Err(error) = shared.storage.close().await {
         warn!(%error, "the store was not closed in good order");
         if matches!(cause, StopCause::Shutdown) {

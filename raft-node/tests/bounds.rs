@@ -134,6 +134,20 @@ async fn a_store_without_room_refuses_commands_until_there_is_room() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_follower_says_who_leads_also_when_its_own_store_is_full() {
+    for when_busy in [WhenBusy::Wait, WhenBusy::Refuse] {
+        let stage = Stage::set(Options { when_busy, max_unapplied_entries: 1, ..options(NodeId(1)) }).await;
+        let [two, _] = &stage.puppets;
+        let term = stage.led().await.next();
+        two.append(term, EntryId::new(term.0 - 1, 2), Vec::new()).await;
+        stage.controls.room_bytes.store(0, Ordering::SeqCst);
+        until("it follows", || stage.node.watch().borrow().leader == Some(NodeId(2))).await;
+        let refused = stage.node.propose("a".into()).await.unwrap_err();
+        assert!(matches!(refused, ProposeError::NotLeader { leader: Some(NodeId(2)) }), "{refused}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_follower_without_room_drops_entries_but_hears_heartbeats() {
     let stage = Stage::set(options(NodeId(1))).await;
     let [two, _] = &stage.puppets;

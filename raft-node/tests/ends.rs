@@ -33,6 +33,10 @@ impl StateMachine for Moody {
                 b"panic" => panic!("a command it cannot bear"),
                 b"fail" => return Err("its disk is gone".into()),
                 b"forget" => return Ok(Vec::new()),
+                b"fail slowly" => {
+                    sleep(Duration::from_secs(10)).await;
+                    return Err("its disk is gone".into());
+                }
                 b"sleep" => sleep(Duration::from_secs(10)).await,
                 _ => {}
             }
@@ -115,6 +119,19 @@ async fn a_shutdown_answers_everybody_who_waits() {
         matches!(refused, ProposeError::Stopped { cause: StopCause::Shutdown, may_have_committed: false }),
         "{refused}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_state_machine_that_fails_while_the_node_is_shut_down_is_still_told() {
+    let node = lone().await;
+    let client = tokio::spawn({
+        let node = node.clone();
+        async move { node.propose("fail slowly".into()).await }
+    });
+    sleep(Duration::from_millis(100)).await;
+    let cause = in_time(node.shutdown()).await.unwrap_err();
+    assert!(matches!(cause, StopCause::StateMachine { index: LogIndex(3), .. }), "{cause}");
+    assert!(client.await.unwrap().unwrap_err().may_have_committed());
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,7 +17,7 @@ use std::{
 use bytes::Bytes;
 use eraft_core::{
     Entry, Event, HardState, LogChange, LogIndex, Message, MessageBody, NodeId, Now, Raft, RaftStateUpdate, RequestId,
-    Summary, Transport,
+    Role, Summary, Transport,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -102,7 +102,7 @@ impl Driver {
             if let Err(cause) = self.turn(&mut batch) {
                 return cause;
             }
-            let take_proposals = self.refuses() || self.room().is_open();
+            let take_proposals = self.refuses() || !self.leads() || self.room().is_open();
             let known = Known { deadline: self.shared.raft().deadline(), applied: self.summary.applied };
             self.sources.wait(&mut batch, &mut self.saves, &self.shared.signals, known, take_proposals).await;
             if let Some(cause) = self.shared.signals.failure() {
@@ -187,12 +187,14 @@ impl Driver {
 
     fn step_proposals(&mut self, raft: &mut Raft, now: Now, batch: &mut Batch, room: &mut Room) {
         let sizes = batch.proposals.iter().map(|proposal| proposal.size_bytes());
-        let taken = if self.refuses() { batch.proposals.len() } else { room.fitting(sizes) };
+        // Only a leader's log takes proposals: elsewhere the core says at once who leads.
+        let bounded = self.leads();
+        let taken = if self.refuses() || !bounded { batch.proposals.len() } else { room.fitting(sizes) };
         for proposal in batch.proposals.drain(..taken) {
             let bytes = proposal.size_bytes();
-            if !room.is_open() {
+            if bounded && !room.is_open() {
                 proposal.answer.give(Err(ProposeError::Busy));
-            } else if bytes > room.store_bytes() {
+            } else if bounded && bytes > room.store_bytes() {
                 proposal.answer.give(Err(ProposeError::Full { room_bytes: room.store_bytes() }));
             } else {
                 room.take(bytes);
@@ -223,6 +225,10 @@ impl Driver {
             self.shared.storage.room_bytes(),
             options.max_unapplied_entries.saturating_sub(unapplied_entries),
         )
+    }
+
+    fn leads(&self) -> bool {
+        self.summary.role == Role::Leader
     }
 
     fn refuses(&self) -> bool {

@@ -17,7 +17,7 @@ impl Room {
         Room { unsaved_bytes, max_unsaved_bytes, store_bytes, unapplied_entries }
     }
 
-    /// Whether another proposal may come in. One may overshoot, so that a large one is not held back for ever.
+    /// Whether another proposal may come in. The last one may overshoot, so that a large one is not held back for ever.
     pub(super) fn is_open(&self) -> bool {
         self.unsaved_bytes < self.max_unsaved_bytes && self.unapplied_entries > 0
     }
@@ -33,7 +33,6 @@ impl Room {
         let fits = |bytes: &u64| {
             let open = self.is_open();
             self.take(*bytes);
-            self.unapplied_entries = self.unapplied_entries.saturating_sub(1);
             open
         };
         sizes.take_while(fits).count()
@@ -43,6 +42,7 @@ impl Room {
     pub(super) fn take(&mut self, bytes: u64) {
         self.unsaved_bytes = self.unsaved_bytes.saturating_add(bytes);
         self.store_bytes = self.store_bytes.saturating_sub(bytes);
+        self.unapplied_entries = self.unapplied_entries.saturating_sub(1);
     }
 
     /// Bytes that the store can still take.
