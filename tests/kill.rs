@@ -1,9 +1,10 @@
 //! The kill test: real processes, killed at any moment under load; nothing acknowledged may be lost.
 //!
 //! Eight clients write unique keys with `SET` and count with `INCR`, each on a counter of its own and all on a shared
-//! one. Round by round one node is killed with signal 9 (any node; the leader; all three), with writes in flight, and
-//! started again. After each round every acknowledged write must be there, all nodes must hold the same, every counter
-//! must be at least the highest number that was acknowledged, and at most the number of attempts.
+//! one, and read that: no number that anyone was told may ever be followed by a lower one. Round by round one node is
+//! killed with signal 9 (any node; the leader; all three), with writes in flight, and started again. After each round
+//! every acknowledged write must be there, all nodes must hold the same, and every counter must be at least the number
+//! of acknowledged `INCR`s and at most the number of attempts.
 //!
 //! `ERAFT_LONG=1` runs 30 rounds instead of 4; `ERAFT_SEED` repeats a run's choices.
 

@@ -14,16 +14,16 @@ use super::{Backend, members, members::Voter, program, say, staging, staging::St
 #[derive(Debug, clap::Args)]
 pub struct Init {
     /// The directory to be made.
-    #[arg(long)]
+    #[arg(long, value_name = "DIR")]
     data: PathBuf,
     /// The id of this node.
     #[arg(long)]
     id: u64,
-    /// Every founder, this node too; the same list on each of them: 1=PEER_ADDR/CLIENT_ADDR,2=..,3=..
-    #[arg(long, value_delimiter = ',', required = true)]
+    /// Every founder, this node too; the same list on each of them, separated by commas
+    #[arg(long, value_delimiter = ',', required = true, value_name = "ID=PEER_ADDR/CLIENT_ADDR")]
     voters: Vec<Voter>,
     /// A name, to tell clusters apart that have the same founders; the same on each of them.
-    #[arg(long, default_value = "")]
+    #[arg(long, value_name = "NAME", default_value = "")]
     cluster: String,
 }
 

@@ -23,7 +23,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, clap::Args)]
 pub struct Run {
     /// The node's data directory.
-    #[arg(long)]
+    #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
     /// Ends when standard input, a pipe, is closed; the starter holds its other end, and so ends its nodes by dying.
     #[arg(long, hide = true)]

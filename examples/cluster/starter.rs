@@ -42,11 +42,11 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(8);
 #[derive(Debug, clap::Args)]
 pub struct Start {
     /// Where the nodes keep their data; it is made at the first start and found again at the next.
-    #[arg(long, default_value = "eraft-data")]
+    #[arg(long, value_name = "DIR", default_value = "eraft-data")]
     data: PathBuf,
     /// Clients of the nodes connect to this port and the two after it [default: 7001]; peers to those 100 above. They
     /// become part of the cluster at the first start.
-    #[arg(long)]
+    #[arg(long, value_name = "PORT")]
     base_port: Option<u16>,
 }
 

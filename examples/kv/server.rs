@@ -12,7 +12,7 @@ use tokio::{
 use super::{connection, service::Service};
 
 /// Clients that are served at once; a further one is told so and closed.
-const MAX_CLIENTS: usize = 4096;
+const MAX_CLIENTS: usize = 1024;
 /// How long no client is taken after the system refused to hand one over.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

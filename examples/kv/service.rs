@@ -106,8 +106,8 @@ impl Service {
     fn not_read(&self, refused: &ReadError, key: &[u8]) -> Frame {
         match refused {
             ReadError::NotLeader { leader } => self.moved(*leader, key),
-            ReadError::Busy => error(format!("TRYAGAIN {refused}")),
-            _ => error(format!("ERR {refused}")),
+            ReadError::Busy => error(format!("TRYAGAIN not read: {refused}")),
+            _ => error(format!("ERR not read: {refused}")),
         }
     }
 

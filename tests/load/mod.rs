@@ -5,20 +5,21 @@ mod route;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst},
     },
     thread::{self, JoinHandle},
     time::Duration,
 };
 
 use crate::processes::{Client, Reply, wait_until};
-use route::{Outcome, Route};
+use route::{Answer, Route};
 
 const WRITERS: usize = 8;
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 const SHARED_COUNTER: &str = "counter-shared";
 /// Keys that are asked for in one go when everything is checked.
-const PIPELINE: usize = 500;
+const PIPELINE: usize = 100;
+const MAX_VALUE_BYTES: usize = 8192;
 
 /// Everything that was attempted so far.
 pub struct Load {
@@ -27,7 +28,7 @@ pub struct Load {
 }
 
 /// One client's memory.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Writer {
     place: usize,
     random: fastrand::Rng,
@@ -38,12 +39,23 @@ struct Writer {
     unknown: u64,
 }
 
+/// What one client did to a counter, and the highest number that any of its clients was told.
 #[derive(Clone, Debug, Default)]
 struct Counter {
     attempts: u64,
     acknowledged: u64,
-    /// The highest number in a reply.
-    highest: i64,
+    told: Arc<AtomicI64>,
+}
+
+/// What one operation adds to the count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// A write that was acknowledged.
+    Acknowledged,
+    /// A write that may or may not have been done.
+    Unknown,
+    /// A read, or a write that was not done.
+    Nothing,
 }
 
 /// What the clients and the test tell each other while a round runs.
@@ -63,12 +75,13 @@ pub struct Running {
 impl Load {
     /// Clients of the nodes at `addresses` that have written nothing yet.
     pub fn new(addresses: Vec<String>, seed: u64) -> Load {
+        let shared = Counter::default();
         let writer = |place: usize| Writer {
             place,
             random: fastrand::Rng::with_seed(seed.wrapping_add(place as u64)),
             keys: Vec::new(),
             own: Counter::default(),
-            shared: Counter::default(),
+            shared: shared.clone(),
             unknown: 0,
         };
         Load { addresses, writers: (0..WRITERS).map(writer).collect() }
@@ -107,7 +120,7 @@ impl Load {
             check_counter(&mut reader, &format!("counter-{}", writer.place), &writer.own);
             shared.attempts += writer.shared.attempts;
             shared.acknowledged += writer.shared.acknowledged;
-            shared.highest = shared.highest.max(writer.shared.highest);
+            shared.told.clone_from(&writer.shared.told);
         }
         check_counter(&mut reader, SHARED_COUNTER, &shared);
     }
@@ -137,12 +150,9 @@ fn check_keys(reader: &mut Client, writer: &Writer) {
 }
 
 fn check_counter(reader: &mut Client, key: &str, told: &Counter) {
-    let value = match reader.call(&["GET", key]).unwrap() {
-        Reply::Bulk(digits) => digits.parse::<i64>().unwrap(),
-        Reply::Nil => 0,
-        other => panic!("{key} cannot be read: {other:?}"),
-    };
-    assert!(value >= told.highest, "{key} went back: {value} after {} was acknowledged", told.highest);
+    let value = number_in(key, &reader.call(&["GET", key]).unwrap());
+    let highest = told.told.load(SeqCst);
+    assert!(value >= highest, "{key} went back: {value} after {highest} was told");
     let counted = u64::try_from(value).unwrap();
     let (least, most) = (told.acknowledged, told.attempts);
     assert!((least..=most).contains(&counted), "{key} is {counted}: {least} were acknowledged, {most} attempted");
@@ -171,19 +181,23 @@ impl Writer {
         format!("key-{}-{n}", self.place)
     }
 
+    /// Unique, and of lengths that fill segments and cross the borders of blocks.
     fn value(&self, n: usize) -> String {
-        format!("value-{}-{n}", self.place)
+        let padding = (n * 37 + self.place * 101) % MAX_VALUE_BYTES;
+        format!("value-{}-{n}-{}", self.place, "x".repeat(padding))
     }
 
     fn work(mut self, addresses: &[String], board: &Board) -> Writer {
         let mut route = Route::new(addresses, self.place);
         let own_counter = format!("counter-{}", self.place);
         while !board.stop.load(SeqCst) {
-            let outcome = match self.random.u8(0..4) {
+            let outcome = match self.random.u8(0..6) {
                 0 => self.own.count(&own_counter, &mut route, board),
                 1 => self.shared.count(SHARED_COUNTER, &mut route, board),
+                2 => self.shared.look(SHARED_COUNTER, &mut route, board),
                 _ => self.set(&mut route, board),
             };
+            board.acknowledged.fetch_add(u64::from(outcome == Outcome::Acknowledged), SeqCst);
             self.unknown += u64::from(outcome == Outcome::Unknown);
         }
         self
@@ -191,25 +205,54 @@ impl Writer {
 
     fn set(&mut self, route: &mut Route<'_>, board: &Board) -> Outcome {
         let n = self.keys.len();
-        let outcome = route.write(&["SET", &self.key(n), &self.value(n)], board);
-        if let Outcome::Acknowledged(reply) = &outcome {
-            assert_eq!(*reply, Reply::Status("OK".to_owned()));
-        }
-        self.keys.push(matches!(outcome, Outcome::Acknowledged(_)));
+        let outcome = match route.ask(&["SET", &self.key(n), &self.value(n)], board) {
+            Answer::Reply(reply) => {
+                assert_eq!(reply, Reply::Status("OK".to_owned()));
+                Outcome::Acknowledged
+            }
+            Answer::Lost => Outcome::Unknown,
+            Answer::RoundOver => Outcome::Nothing,
+        };
+        self.keys.push(outcome == Outcome::Acknowledged);
         outcome
     }
 }
 
 impl Counter {
+    /// Adds one: the reply is above every number that anyone had been told before this was sent.
     fn count(&mut self, key: &str, route: &mut Route<'_>, board: &Board) -> Outcome {
-        let outcome = route.write(&["INCR", key], board);
-        self.attempts += u64::from(outcome != Outcome::NotWritten);
-        if let Outcome::Acknowledged(reply) = &outcome {
-            let Reply::Integer(number) = *reply else { panic!("INCR {key} answered {reply:?}") };
-            assert!(number > self.highest, "{key} went back: {number} after {}", self.highest);
-            self.highest = number;
-            self.acknowledged += 1;
+        let before = self.told.load(SeqCst);
+        let answer = route.ask(&["INCR", key], board);
+        self.attempts += u64::from(answer != Answer::RoundOver);
+        match answer {
+            Answer::Reply(Reply::Integer(number)) => {
+                assert!(number > before, "{key} went back: {number} after {before}");
+                self.told.fetch_max(number, SeqCst);
+                self.acknowledged += 1;
+                Outcome::Acknowledged
+            }
+            Answer::Reply(other) => panic!("INCR {key} answered {other:?}"),
+            Answer::Lost => Outcome::Unknown,
+            Answer::RoundOver => Outcome::Nothing,
         }
-        outcome
+    }
+
+    /// Reads it: the reply is at least every number that anyone had been told before this was sent.
+    fn look(&mut self, key: &str, route: &mut Route<'_>, board: &Board) -> Outcome {
+        let before = self.told.load(SeqCst);
+        if let Answer::Reply(reply) = route.ask(&["GET", key], board) {
+            let number = number_in(key, &reply);
+            assert!(number >= before, "a stale read of {key}: {number} after {before}");
+            self.told.fetch_max(number, SeqCst);
+        }
+        Outcome::Nothing
+    }
+}
+
+fn number_in(key: &str, reply: &Reply) -> i64 {
+    match reply {
+        Reply::Bulk(digits) => digits.parse().unwrap(),
+        Reply::Nil => 0,
+        other => panic!("{key} cannot be read: {other:?}"),
     }
 }

@@ -8,18 +8,18 @@ use crate::processes::{Client, Reply};
 /// How long a client waits before it asks again where nobody leads, or nobody listens.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What became of one write.
+/// What came back.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It was done.
-    Acknowledged(Reply),
+pub enum Answer {
+    /// It was done, and this is the reply.
+    Reply(Reply),
     /// It may or may not have been done.
-    Unknown,
+    Lost,
     /// It was not done, and the round is over.
-    NotWritten,
+    RoundOver,
 }
 
-/// Where a client sends its writes.
+/// Where a client sends what it asks.
 pub struct Route<'a> {
     addresses: &'a [String],
     at: String,
@@ -32,8 +32,8 @@ impl Route<'_> {
         Route { addresses, at: addresses[place % addresses.len()].clone(), connection: None }
     }
 
-    /// Sends one write to whoever leads. It is sent again only where the answer says that it was not done.
-    pub fn write(&mut self, command: &[&str], board: &Board) -> Outcome {
+    /// Sends one command to whoever leads. It is sent again only where the answer says that it was not done.
+    pub fn ask(&mut self, command: &[&str], board: &Board) -> Answer {
         while !board.stop.load(SeqCst) {
             let Some(connection) = self.connection() else { continue };
             board.in_flight.fetch_add(1, SeqCst);
@@ -45,21 +45,18 @@ impl Route<'_> {
                     leader.clone_into(&mut self.at);
                     self.connection = None;
                 }
-                Ok(Reply::Error(refused)) if never_written(&refused) => self.look_elsewhere(),
-                Ok(Reply::Error(refused)) if refused.starts_with("ERR outcome unknown") => return Outcome::Unknown,
+                Ok(Reply::Error(refused)) if never_done(&refused) => self.look_elsewhere(),
+                Ok(Reply::Error(refused)) if refused.starts_with("ERR outcome unknown") => return Answer::Lost,
                 Ok(Reply::Error(refused)) => panic!("{command:?} was answered {refused:?}"),
-                Ok(reply) => {
-                    board.acknowledged.fetch_add(1, SeqCst);
-                    return Outcome::Acknowledged(reply);
-                }
+                Ok(reply) => return Answer::Reply(reply),
                 Err(lost) => {
                     assert_ne!(lost.kind(), io::ErrorKind::Other, "not an answer: {lost}");
                     self.look_elsewhere();
-                    return Outcome::Unknown;
+                    return Answer::Lost;
                 }
             }
         }
-        Outcome::NotWritten
+        Answer::RoundOver
     }
 
     fn connection(&mut self) -> Option<&mut Client> {
@@ -80,6 +77,6 @@ impl Route<'_> {
     }
 }
 
-fn never_written(refused: &str) -> bool {
-    ["CLUSTERDOWN", "TRYAGAIN", "ERR not written"].iter().any(|prefix| refused.starts_with(prefix))
+fn never_done(refused: &str) -> bool {
+    ["CLUSTERDOWN", "TRYAGAIN", "ERR not written", "ERR not read"].iter().any(|prefix| refused.starts_with(prefix))
 }
