@@ -5,7 +5,7 @@
 //! messages; all reads of a run share one question to the cluster. A run begins when the one before it has its replies,
 //! so a `GET` sees the `SET` that it follows and not the one that follows it.
 
-use eraft::{Node, NodeId, ProposeError, ReadError, codec};
+use eraft::{Node, NodeId, ProposeError, ReadError, decode_reply, encode_command};
 use futures_util::{StreamExt, stream::FuturesOrdered};
 use redis_protocol::{redis_keyslot, resp2::types::BytesFrame as Frame};
 
@@ -53,15 +53,19 @@ impl Service {
     }
 
     async fn write(&self, command: &Command) -> Frame {
-        let reply = match self.node.propose(codec::encode(command)).await {
+        let command_bytes = match encode_command(command) {
+            Ok(bytes) => bytes,
+            Err(why) => return error(format!("ERR not written: {why}")),
+        };
+        let reply = match self.node.propose(command_bytes).await {
             Ok(reply) => reply,
             Err(refused) => return self.not_written(&refused, command.first_key()),
         };
-        match codec::decode(&reply) {
+        match decode_reply(&reply) {
             Ok(Reply::Done) => Frame::SimpleString("OK".into()),
             Ok(Reply::Number(number)) => Frame::Integer(number),
             Ok(Reply::Refused(why)) => error(why),
-            Err(why) => error(format!("ERR applied, but its reply cannot be read: {why}")),
+            Err(why) => error(format!("ERR {why}")),
         }
     }
 

@@ -4,16 +4,15 @@
 //! anything else: no clock, no randomness, no address, no iteration order that differs between two nodes. What is wrong
 //! with a command (an `INCR` of a word) is a reply, the same on every replica; it is not an error of the machine.
 //!
-//! The map lives in memory and is rebuilt from the log when the node starts.
+//! The map lives in memory and is rebuilt from the log when the node starts: hence it says that it has applied nothing.
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use eraft::{Entry, EntryKind, LogIndex, StateMachine, StateMachineError, codec};
+use eraft::{LogIndex, StateMachine, Typed, TypedStateMachine};
 use serde::{Deserialize, Serialize};
 
 /// What goes through the log. Its encoding outlives this build: new commands are added at the end.
@@ -68,7 +67,7 @@ pub struct Store {
 impl Store {
     /// What the node is given to apply to this store.
     pub fn state_machine(&self) -> Box<dyn StateMachine> {
-        Box::new(Applier { store: self.clone(), last_applied: LogIndex::ZERO })
+        Box::new(Typed::new(self.clone()))
     }
 
     /// The value of `key`.
@@ -93,8 +92,25 @@ impl Store {
         digest.digest()
     }
 
-    /// Changes the map as `command` says. Called once for every committed command, in the log's order.
-    pub fn apply(&self, command: Command) -> Reply {
+    // A panic while the lock is held ends the node before it answers, so a poisoned lock guards nothing here.
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<Bytes, Bytes>> {
+        self.values.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<Bytes, Bytes>> {
+        self.values.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl TypedStateMachine for Store {
+    type Command = Command;
+    type Reply = Reply;
+
+    fn last_applied(&self) -> LogIndex {
+        LogIndex::ZERO
+    }
+
+    fn apply(&mut self, _index: LogIndex, command: Command) -> Reply {
         let mut values = self.write();
         match command {
             Command::Set { key, value } => {
@@ -114,15 +130,6 @@ impl Store {
             },
         }
     }
-
-    // A panic while the lock is held ends the node before it answers, so a poisoned lock guards nothing here.
-    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<Bytes, Bytes>> {
-        self.values.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<Bytes, Bytes>> {
-        self.values.write().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// One more than `value` says, as Redis counts: only a number in its shortest form is one.
@@ -136,29 +143,4 @@ fn successor(value: Option<&Bytes>) -> Result<i64, &'static str> {
         }
     };
     number.checked_add(1).ok_or("ERR increment or decrement would overflow")
-}
-
-/// Applies what the log brings to a [`Store`].
-struct Applier {
-    store: Store,
-    last_applied: LogIndex,
-}
-
-#[async_trait]
-impl StateMachine for Applier {
-    fn last_applied(&self) -> LogIndex {
-        self.last_applied
-    }
-
-    async fn apply(&mut self, entries: Vec<Entry>) -> Result<Vec<Bytes>, StateMachineError> {
-        let mut replies = Vec::with_capacity(entries.len());
-        for entry in entries {
-            replies.push(match entry.kind {
-                EntryKind::Command => codec::encode(&self.store.apply(codec::decode(&entry.payload)?)),
-                EntryKind::Noop | EntryKind::Config => Bytes::new(),
-            });
-            self.last_applied = entry.index;
-        }
-        Ok(replies)
-    }
 }
