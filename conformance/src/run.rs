@@ -60,8 +60,13 @@ pub enum Outcome {
 impl Case {
     /// Runs the case under every seed, until it fails.
     pub fn run(&self, env: MakeEnv<'_>) -> Outcome {
+        self.run_under(seeds(), env)
+    }
+
+    /// The same under these seeds.
+    pub fn run_under(&self, seeds: impl IntoIterator<Item = u64>, env: MakeEnv<'_>) -> Outcome {
         let mut checks = 0;
-        for seed in seeds() {
+        for seed in seeds {
             match self.run_seed(env, seed) {
                 Outcome::Passed { checks: more } => checks += more,
                 other => return other,
@@ -116,6 +121,7 @@ impl Case {
     }
 }
 
+/// The seeds that the environment asks for.
 fn seeds() -> Vec<u64> {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     match number("ERAFT_SEED") {

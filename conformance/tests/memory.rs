@@ -3,4 +3,4 @@
 
 mod support;
 
-eraft_conformance::conformance!(|seed| support::MemoryEnv::new(seed, |storage| storage));
+eraft_conformance::conformance!(|seed| support::MemoryEnv::new(seed, std::sync::Arc::new(|storage| storage)));

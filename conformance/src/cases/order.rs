@@ -24,31 +24,35 @@ pub async fn line_01_unawaited_saves_take_effect_in_call_order(lab: &mut Lab) {
 pub async fn line_01_receipts_resolve_in_call_order(lab: &mut Lab) {
     let storage = lab.fresh().await;
     let mut model = lab.blank_model();
-    let mut waiting: Vec<Option<Receipt>> = (1..=300)
-        .map(|index| {
-            let size_bytes = lab.random.usize(..2000);
-            Some(lab.submit(&storage, &mut model, append(vec![bulky(1, index, size_bytes)])))
-        })
-        .collect();
-    // From the newest to the oldest: once one has resolved, all that are asked later must have, too.
+    let mut waiting = Vec::new();
+    for index in 1..=300 {
+        let size_bytes = lab.random.usize(..2000);
+        waiting.push(Some(lab.submit(&storage, &mut model, append(vec![bulky(1, index, size_bytes)]))));
+        look(lab, &mut waiting);
+    }
     while waiting.iter().any(Option::is_some) {
-        let mut newest_resolved = None;
-        for (position, slot) in waiting.iter_mut().enumerate().rev() {
-            let Some(receipt) = slot else { continue };
-            match receipt.now_or_never() {
-                Some(outcome) => {
-                    outcome.unwrap();
-                    *slot = None;
-                    newest_resolved.get_or_insert(position);
-                }
-                None => lab.holds("receipts resolve in call order", newest_resolved.is_none(), || {
-                    format!("receipt {position} waits, but {newest_resolved:?} has resolved")
-                }),
-            }
-        }
         tokio::task::yield_now().await;
+        look(lab, &mut waiting);
     }
     lab.shows(&storage, &model, "after all receipts").await;
+}
+
+/// Asks all receipts, the newest first: once one has resolved, all that are asked later must have, too.
+fn look(lab: &Lab, waiting: &mut [Option<Receipt>]) {
+    let mut newest_resolved = None;
+    for (position, slot) in waiting.iter_mut().enumerate().rev() {
+        let Some(receipt) = slot else { continue };
+        match receipt.now_or_never() {
+            Some(outcome) => {
+                outcome.unwrap();
+                *slot = None;
+                newest_resolved.get_or_insert(position);
+            }
+            None => lab.holds("receipts resolve in call order", newest_resolved.is_none(), || {
+                format!("receipt {position} waits, but {newest_resolved:?} has resolved")
+            }),
+        }
+    }
 }
 
 /// An invalid save waits for nobody and holds nobody up.

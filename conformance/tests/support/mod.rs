@@ -10,7 +10,7 @@ use eraft_core::{
 };
 
 /// Puts something between the suite and a handle: nothing, or a bug.
-pub(crate) type Wrap = fn(Arc<dyn Storage>) -> Arc<dyn Storage>;
+pub(crate) type Wrap = Arc<dyn Fn(Arc<dyn Storage>) -> Arc<dyn Storage> + Send + Sync>;
 
 pub(crate) struct MemoryEnv {
     disk: MemoryDisk,
@@ -48,7 +48,7 @@ impl Env for MemoryEnv {
     }
 
     async fn open(&mut self, expected: Expected) -> Result<Box<dyn Engine>> {
-        Ok(Box::new(Open { engine: MemoryEngine::open(&self.disk, expected)?, wrap: self.wrap }))
+        Ok(Box::new(Open { engine: MemoryEngine::open(&self.disk, expected)?, wrap: Arc::clone(&self.wrap) }))
     }
 
     async fn crash(&mut self, crash: Crash) {
