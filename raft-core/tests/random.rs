@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use cluster::{Cluster, Rare};
 
 const DEFAULT_SEEDS: u64 = 300;
-const TURNS: usize = 1_500;
+const TURNS: usize = 2_500;
 
 #[test]
 fn every_history_is_safe_and_every_cluster_heals() {

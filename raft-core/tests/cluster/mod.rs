@@ -19,7 +19,7 @@ use crate::support::{Disk, Machine, voters};
 const ELECTION_TIMEOUT: Duration = Duration::from_millis(100);
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(20);
 /// More messages under way than this, and some are lost.
-const MAX_FLIGHT: usize = 300;
+const MAX_FLIGHT: usize = 60;
 
 /// How bad this history is, in thousandths of a chance.
 struct Faults {
@@ -27,8 +27,8 @@ struct Faults {
     repeat: u32,
     crash: u32,
     partition: u32,
-    /// How often a disk that could complete a save does.
-    disk_speed: u32,
+    /// How often a disk that could complete a save does; some are much slower than others.
+    disk_speeds: Vec<u32>,
 }
 
 pub(crate) struct Cluster {
@@ -46,15 +46,15 @@ pub(crate) struct Cluster {
 impl Cluster {
     pub(crate) fn new(seed: u64) -> Cluster {
         let mut rng = Rng::with_seed(seed);
-        let size = if rng.bool() { 3 } else { 5 };
+        let size = [1, 3, 3, 3, 3, 5, 5, 5][rng.usize(0..8)];
         let ids: Vec<u64> = (1..=size).collect();
         let founders = voters(&ids);
         let faults = Faults {
             lose: rng.u32(0..150),
             repeat: rng.u32(0..100),
-            crash: rng.u32(0..400),
-            partition: rng.u32(0..500),
-            disk_speed: rng.u32(50..900),
+            crash: rng.u32(0..300),
+            partition: rng.u32(0..300),
+            disk_speeds: ids.iter().map(|_| if rng.bool() { rng.u32(10..100) } else { rng.u32(100..900) }).collect(),
         };
         let now = Now(Duration::from_millis(1));
         let machines = (ids.iter().map(|id| {
@@ -92,11 +92,11 @@ impl Cluster {
             let at = self.rng.usize(0..self.machines.len());
             match self.rng.u32(0..1000) {
                 0..430 => self.deliver(),
-                430..630 => self.complete_saves(at),
+                430..630 => self.complete_saves(),
                 630..850 => self.pass_time(),
                 850..930 => self.propose(at),
                 930..960 => self.read(at),
-                960..980 => self.start_if_down(at),
+                960..980 => self.start_somebody(),
                 _ => self.strike(at),
             }
         }
@@ -104,7 +104,7 @@ impl Cluster {
 
     /// Faults stop: within a bounded time there is a leader, what it is asked commits, and all have applied the same.
     pub(crate) fn heal(&mut self) {
-        self.faults = Faults { lose: 0, repeat: 0, crash: 0, partition: 0, disk_speed: 1000 };
+        self.faults = Faults { lose: 0, repeat: 0, crash: 0, partition: 0, disk_speeds: Vec::new() };
         self.cut.clear();
         (0..self.machines.len()).for_each(|at| self.start_if_down(at));
         let before = self.safety.acknowledged();
@@ -182,7 +182,7 @@ impl Cluster {
                 (0..self.flight.len()).filter(|at| to.is_none_or(|to| self.flight[*at].to == to)).collect();
             let Some(picked) = self.rng.choice(candidates) else { break };
             // Mostly in order, as on a stream; sometimes not.
-            let picked = if self.rng.bool() {
+            let picked = if self.chance(800) {
                 let link = (self.flight[picked].from, self.flight[picked].to);
                 self.flight.iter().position(|message| (message.from, message.to) == link).expect("it was picked")
             } else {
@@ -209,18 +209,18 @@ impl Cluster {
         }
     }
 
-    fn complete_saves(&mut self, at: usize) {
-        if self.machines[at].raft.is_none() || !self.chance(self.faults.disk_speed) {
+    fn complete_saves(&mut self) {
+        let busy = (0..self.machines.len()).filter(|at| !self.machines[*at].unsaved.is_empty());
+        let Some(at) = self.rng.choice(busy.collect::<Vec<_>>()) else { return };
+        if !self.chance(self.faults.disk_speeds[at]) {
             return;
         }
         let saves = self.rng.usize(1..4).min(self.machines[at].unsaved.len());
-        if saves > 0 {
-            self.turn_with_saves(at, Vec::new(), saves);
-        }
+        self.turn_with_saves(at, Vec::new(), saves);
     }
 
     fn pass_time(&mut self) {
-        self.now = self.now + Duration::from_millis(self.rng.u64(0..12));
+        self.now = self.now + Duration::from_millis(self.rng.u64(0..8));
         for at in 0..self.machines.len() {
             // A node that is not told in time was paused.
             if self.chance(800) {
@@ -275,6 +275,7 @@ impl Cluster {
             self.compact(at);
         }
         if self.chance(self.faults.partition) {
+            self.cut.clear();
             let victim = self.whom_to_ask(at);
             let victim = self.machines[victim].id();
             let (deaf, mute) = (self.rng.bool(), self.rng.bool());
@@ -282,7 +283,7 @@ impl Cluster {
                 self.cut.extend(deaf.then_some((other, victim)));
                 self.cut.extend(mute.then_some((victim, other)));
             }
-        } else if self.chance(400) {
+        } else if self.chance(120) {
             self.cut.clear();
         }
         // Once in a while everybody is paused, and whoever wakes first finds all timeouts passed.
@@ -303,6 +304,13 @@ impl Cluster {
             let base = LogIndex(self.rng.u64(old.0.max(1)..=snapshot.0));
             disk.compact(base, snapshot, self.founders.clone());
             self.safety.rare.compactions += 1;
+        }
+    }
+
+    fn start_somebody(&mut self) {
+        let down: Vec<usize> = (0..self.machines.len()).filter(|at| self.machines[*at].raft.is_none()).collect();
+        if let Some(at) = self.rng.choice(down) {
+            self.start(at);
         }
     }
 

@@ -160,7 +160,8 @@ impl Safety {
         }
     }
 
-    /// What any node takes for committed is durable on a majority of disks, and never replaced by anything else.
+    /// What any node takes for committed is durable on a majority of disks, and never replaced by anything else; a leader
+    /// counts replicas of entries of its own term only (section 5.4.2).
     fn commit_is_on_a_majority(&mut self, machines: &[Machine], machine: &Machine, before: &Status, after: &Status) {
         for index in before.commit.0 + 1..=after.commit.0 {
             let entry = &machine.log[&LogIndex(index)];
@@ -172,6 +173,8 @@ impl Safety {
         }
         if after.commit > before.commit && after.commit.0 == self.committed() {
             let id = machine.log[&after.commit].id();
+            let counted = before.role == Role::Leader && after.role == Role::Leader;
+            assert!(!counted || id.term == after.term, "a leader of term {} committed {id} by counting", after.term);
             let holds = |machine: &&Machine| machine.disk.entries.get(&id.index).map(Entry::id) == Some(id);
             let copies = machines.iter().filter(holds).count() as u64;
             assert!(copies > self.size / 2, "{id} was committed with {copies} durable copies of {}", self.size);
