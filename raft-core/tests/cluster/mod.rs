@@ -37,6 +37,8 @@ pub(crate) struct Cluster {
     machines: Vec<Machine>,
     flight: Vec<Message>,
     cut: BTreeSet<(NodeId, NodeId)>,
+    /// A node whose process is stopped: it does nothing until somebody asks it.
+    paused: Option<usize>,
     faults: Faults,
     requests: u64,
     founders: ConfState,
@@ -77,6 +79,7 @@ impl Cluster {
             machines,
             flight: Vec::new(),
             cut: BTreeSet::new(),
+            paused: None,
             faults,
             requests: 0,
             founders,
@@ -106,6 +109,7 @@ impl Cluster {
     pub(crate) fn heal(&mut self) {
         self.faults = Faults { lose: 0, repeat: 0, crash: 0, partition: 0, disk_speeds: Vec::new() };
         self.cut.clear();
+        self.paused = None;
         (0..self.machines.len()).for_each(|at| self.start_if_down(at));
         let before = self.safety.acknowledged();
         for _ in 0..1_000 {
@@ -148,13 +152,15 @@ impl Cluster {
         self.rng.u32(0..1000) < thousandths
     }
 
-    /// Steps the events, asks for what there is to do, does it, and has it checked.
+    /// Steps the events, asks for what there is to do, does it, and has it checked. A paused node wakes up by it, and
+    /// knows nothing yet of what has happened meanwhile.
     fn turn(&mut self, at: usize, events: Vec<Event>) {
         self.turn_with_saves(at, events, 0);
     }
 
     /// The same, after so many saves have completed.
     fn turn_with_saves(&mut self, at: usize, events: Vec<Event>, saves: usize) {
+        self.paused = self.paused.filter(|paused| *paused != at);
         let before = self.machines[at].status().expect("it runs");
         self.safety.rare.steps += (events.len() + saves) as u64;
         for _ in 0..saves {
@@ -178,8 +184,9 @@ impl Cluster {
         let mut to = None;
         let mut events = Vec::new();
         for _ in 0..self.rng.usize(1..5) {
-            let candidates: Vec<usize> =
-                (0..self.flight.len()).filter(|at| to.is_none_or(|to| self.flight[*at].to == to)).collect();
+            let paused = self.paused.map(|at| self.machines[at].id());
+            let arrives = |message: &Message| Some(message.to) != paused && to.is_none_or(|to| message.to == to);
+            let candidates: Vec<usize> = (0..self.flight.len()).filter(|at| arrives(&self.flight[*at])).collect();
             let Some(picked) = self.rng.choice(candidates) else { break };
             // Mostly in order, as on a stream; sometimes not.
             let picked = if self.chance(800) {
@@ -210,8 +217,9 @@ impl Cluster {
     }
 
     fn complete_saves(&mut self) {
-        let busy = (0..self.machines.len()).filter(|at| !self.machines[*at].unsaved.is_empty());
-        let Some(at) = self.rng.choice(busy.collect::<Vec<_>>()) else { return };
+        let busy = |at: &usize| Some(*at) != self.paused && !self.machines[*at].unsaved.is_empty();
+        let busy: Vec<usize> = (0..self.machines.len()).filter(busy).collect();
+        let Some(at) = self.rng.choice(busy) else { return };
         if !self.chance(self.faults.disk_speeds[at]) {
             return;
         }
@@ -222,8 +230,7 @@ impl Cluster {
     fn pass_time(&mut self) {
         self.now = self.now + Duration::from_millis(self.rng.u64(0..8));
         for at in 0..self.machines.len() {
-            // A node that is not told in time was paused.
-            if self.chance(800) {
+            if Some(at) != self.paused && self.chance(800) {
                 self.tick(at);
             }
         }
@@ -243,7 +250,7 @@ impl Cluster {
 
     fn propose(&mut self, at: usize) {
         let at = self.whom_to_ask(at);
-        if self.machines[at].raft.is_none() {
+        if self.machines[at].raft.is_none() || Some(at) == self.paused {
             return;
         }
         let events = (0..self.rng.usize(1..4))
@@ -266,7 +273,7 @@ impl Cluster {
         }
     }
 
-    /// Crashes a node, cuts links, or mends them.
+    /// Crashes a node, cuts links, mends them, or stops a process.
     fn strike(&mut self, at: usize) {
         if self.machines[at].raft.is_some() && self.chance(self.faults.crash) {
             let kept = self.rng.usize(0..=self.machines[at].unsaved.len());
@@ -285,6 +292,9 @@ impl Cluster {
             }
         } else if self.chance(120) {
             self.cut.clear();
+        }
+        if self.chance(200) {
+            self.paused = Some(self.whom_to_ask(at)).filter(|at| self.machines[*at].raft.is_some());
         }
         // Once in a while everybody is paused, and whoever wakes first finds all timeouts passed.
         if self.chance(100) {
