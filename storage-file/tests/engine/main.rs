@@ -11,6 +11,7 @@
 mod crash;
 mod directory;
 mod durable;
+mod imitation;
 mod model;
 mod reopen;
 mod room;

@@ -127,6 +127,32 @@ fn a_bad_last_frame_that_nothing_confirms_is_dropped_and_zeroed() {
     assert_eq!(ids(&open(&disk)), run(1, 1..8));
 }
 
+#[test]
+fn a_bad_frame_that_only_the_next_segment_confirms_is_damage() {
+    let disk = created(5);
+    let store = open(&disk);
+    let last = (1..)
+        .find(|index| {
+            append_each(&store, 1, *index..*index + 1, 900);
+            files(&disk, "state").len() == 2
+        })
+        .unwrap();
+    drop(store);
+    disk.kill();
+    let first = disk.read_file(segment(1)).unwrap();
+    let unsealed = [&first[..first.len() - 4096], &[0; 4096]].concat();
+    let second = disk.read_file(segment(2)).unwrap();
+    let only_opening = [&second[..4096 + 512], &vec![0; second.len() - 4096 - 512]].concat();
+    disk.plant_file(segment(1), &unsealed).unwrap();
+    disk.plant_file(segment(2), &only_opening).unwrap();
+    assert_eq!(ids(&open(&disk.fork(1))), run(1, 1..last), "an interrupted rotation is completed");
+    let end = unsealed.iter().rposition(|byte| *byte != 0).unwrap();
+    disk.flip(segment(1), end as u64, 1).unwrap();
+    let error = seen(&disk).unwrap_err();
+    assert_eq!(error.kind(), StorageErrorKind::Corrupt);
+    assert!(error.to_string().contains("0001.wal"), "{error}");
+}
+
 /// A store over several segments, closed.
 fn many_segments() -> (SimFs, Seen) {
     let disk = created(5);
