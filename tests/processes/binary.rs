@@ -41,7 +41,8 @@ fn newest_source(dir: &Path) -> SystemTime {
     let mut newest = SystemTime::UNIX_EPOCH;
     for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let skipped = name.starts_with('.') || ["target", "tests", "mutants", "docs"].contains(&name.as_str());
+        let skipped = name.starts_with('.')
+            || ["target", "tests", "mutants", "docs", "xtask", "conformance"].contains(&name.as_str());
         if skipped {
             continue;
         }
