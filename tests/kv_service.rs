@@ -210,7 +210,11 @@ fn followers_point_to_the_leader_and_without_a_leader_say_so() {
     let moved = error(&format!("MOVED 12182 {leader_address}"));
     for place in &followers {
         for command in [["SET", "foo", "bar"].as_slice(), &["GET", "foo"], &["DEL", "foo"], &["INCR", "foo"]] {
-            wait_until("a redirection", || ask(*place, command).filter(|reply| *reply == moved));
+            wait_until("a redirection", || {
+                let reply = ask(*place, command)?;
+                assert!(matches!(reply, Reply::Error(_)), "a follower answered {command:?} by itself: {reply:?}");
+                (reply == moved).then_some(())
+            });
         }
     }
     trio.nodes[leader].kill();
