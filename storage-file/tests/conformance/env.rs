@@ -52,6 +52,19 @@ impl FileEnv {
         }
     }
 
+    /// Lets what is under way go on for a few calls, which may end between a write and its sync, or a rename and its
+    /// sync. The case has seen no receipt that resolves meanwhile.
+    async fn die_a_few_calls_later(&mut self) {
+        self.disk.cut_power_after(self.random.u64(..8));
+        for _ in 0..self.random.usize(..200) {
+            if self.disk.power_is_off() {
+                break;
+            }
+            std::thread::yield_now();
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Every file with its length.
     fn files(&self) -> Vec<(PathBuf, u64)> {
         let lengths = self.disk.paths().into_iter().filter_map(|path| {
@@ -93,6 +106,7 @@ impl Env for FileEnv {
     }
 
     async fn crash(&mut self, crash: Crash) {
+        self.die_a_few_calls_later().await;
         let policy =
             [Policy::RANDOM, Policy::RANDOM, Policy::LOSE, Policy::LOSE_DATA, Policy::KEEP][self.random.usize(..5)];
         self.mount.end(|disk| match crash {

@@ -266,7 +266,6 @@ impl Disk {
         let reordered = survivors.lost.first().zip(survivors.kept.last()).is_some_and(|(lost, kept)| lost < kept);
         reach.writes_reordered += u64::from(reordered);
         reach.writes_torn += survivors.kept.intersection(&survivors.lost).count() as u64;
-        self.plan.restore_power();
     }
 
     pub(super) fn drop_caches(&mut self) {
@@ -287,6 +286,7 @@ impl Disk {
 
     fn reboot(&mut self) {
         self.boot += 1;
+        self.plan.restore_power();
         self.locked.clear();
         self.open.clear();
     }

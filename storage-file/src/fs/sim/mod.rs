@@ -136,7 +136,7 @@ impl SimFs {
     }
 
     /// Lets this many mutating calls ([`Call::is_mutating`]) through; from the next one on every call fails, until
-    /// [`SimFs::crash`] says what is left.
+    /// [`SimFs::crash`] says what is left. With [`SimFs::kill`] instead, it was the process alone that ended there.
     pub fn cut_power_after(&self, mutating_calls: u64) {
         self.lock().plan.cut_power_after(mutating_calls);
     }
