@@ -2,7 +2,7 @@
 //! as they are promised.
 
 use eraft_core::{Entry, GroupId, LogChange, LogIndex, RaftStateUpdate, StorageErrorKind, Term};
-use eraft_storage_file::fs::sim::SimFs;
+use eraft_storage_file::{FileEngine, FileOptions, fs::sim::SimFs};
 
 use crate::support::*;
 
@@ -42,8 +42,13 @@ fn frames_of_another_incarnation_are_the_remains_of_another_file() {
 
 #[test]
 fn a_payload_that_holds_a_whole_frame_confirms_nothing() {
-    let disk = unmarked(with_frames(5, 2));
+    // One segment with room for all of it, so that nothing but its place tells the copy from the frame.
+    let wide = FileOptions { segment_bytes: 1 << 20, ..options(5) };
+    let disk = SimFs::new(5);
+    FileEngine::create_with(seam(&disk), DIR, CLUSTER, NODE, wide).unwrap();
+    append_each(&open(&disk), 1, 1..3, 60);
     let copied = frame(&disk, 2);
+    let disk = unmarked(disk);
     let store = open(&disk);
     // Wherever the payload begins, one of these copies begins at a multiple of 512.
     let payload: Vec<u8> = (0..512).flat_map(|shift| [vec![0; shift], copied.clone()].concat()).collect();
@@ -52,14 +57,11 @@ fn a_payload_that_holds_a_whole_frame_confirms_nothing() {
     save(&store, update).unwrap();
     std::mem::forget(store);
     disk.kill();
-    let newest = format!("{DIR}/state/{}", files(&disk, "state").last().unwrap());
-    let bytes = disk.read_file(&newest).unwrap();
-    let (start, end) = (4096 + 512, bytes.len() - 4096);
-    assert!(
-        (start..end).step_by(512).any(|at| bytes[at..].starts_with(&copied[..40])),
-        "no copy is where a frame may be"
-    );
-    disk.flip(&newest, start as u64 + 20, 1).unwrap();
+    let bytes = disk.read_file(FIRST).unwrap();
+    let third = 4096 + 3 * 512;
+    let mut behind = (third + 512..bytes.len() - 4096).step_by(512);
+    assert!(behind.any(|at| bytes[at..].starts_with(&copied[..40])), "no copy is where a frame may be");
+    disk.flip(FIRST, third as u64 + 20, 1).unwrap();
     assert_eq!(ids(&open(&disk)), run(1, 1..3), "the last frame is torn, and nothing in it says otherwise");
 }
 
