@@ -11,10 +11,6 @@ use crate::{model::Seen, support::*};
 /// Names alone are lost.
 const LOSE_NAMES: Policy = Policy { data: Fate::Kept, lengths: Fate::Kept, names: Fate::Lost };
 
-fn newest_segment(disk: &SimFs) -> String {
-    format!("{DIR}/state/{}", files(disk, "state").last().unwrap())
-}
-
 /// Saves until a new segment has just begun, in a process that is then killed: the last save stands in the new one.
 fn rotated(disk: &SimFs) -> u64 {
     let store = open(disk);
@@ -174,13 +170,10 @@ fn nothing_that_is_still_needed_is_removed_before_its_successor_is_durable() {
     assert!(futures_executor::block_on(receipt).is_err());
     assert_eq!(Seen::of(&store).unwrap(), before, "reads see nothing of a save that failed");
     drop(store);
-    let newest = newest_segment(&disk);
-    let bytes = disk.read_file(&newest).unwrap();
     disk.heal();
     disk.crash_with(Policy::LOSE);
-    assert_eq!(bytes.len(), disk.read_file(&newest).unwrap().len());
     let seen = Seen::of(&open(&disk)).unwrap();
-    assert_eq!((seen.entries.len() == 29, seen.snapshot.is_some()), (seen == before, true));
+    assert!(seen == before || seen.state.outline.base() == EntryId::new(1, 29), "{seen:?}");
 }
 
 #[test]
