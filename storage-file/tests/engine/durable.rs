@@ -1,10 +1,16 @@
 //! Each sync, by the loss that it prevents: nothing unsynced survives the power cuts here.
 
-use eraft_core::{EntryId, RaftStateUpdate, Storage, StorageErrorKind};
-use eraft_storage_file::fs::{
-    Fs,
-    sim::{Call, Fate, Fault, Policy, SimFs},
+use std::time::Duration;
+
+use eraft_core::{EntryId, Expected, RaftStateUpdate, Storage, StorageErrorKind};
+use eraft_storage_file::{
+    FileOptions, FileStorage,
+    fs::{
+        Fs,
+        sim::{Call, Fate, Fault, Policy, SimFs},
+    },
 };
+use eraft_storage_kit::GroupCommitOptions;
 
 use crate::{model::Seen, support::*};
 
@@ -210,6 +216,35 @@ fn a_successor_is_complete_before_the_seal_names_it() {
         cut += 1;
     }
     assert!(cut > 5, "a rotation has several steps");
+}
+
+#[test]
+fn a_closed_store_has_its_last_frame_confirmed_durably() {
+    let disk = created(1);
+    let store = open(&disk);
+    append_each(&store, 1, 1..4, 100);
+    close(&store);
+    disk.crash_with(Policy::LOSE);
+    // The third save's frame: only the mark behind it says that it was complete.
+    disk.flip(format!("{DIR}/state/{:016x}.wal", 1), 4096 + 3 * 512 + 200, 1).unwrap();
+    assert_eq!(try_open(&disk).unwrap_err().kind(), StorageErrorKind::Corrupt);
+}
+
+#[test]
+fn an_idle_moment_confirms_the_last_frame() {
+    let disk = created(1);
+    let commit = GroupCommitOptions { idle_after: Some(Duration::from_millis(1)), ..GroupCommitOptions::default() };
+    let idle = FileOptions { commit, ..options(1) };
+    let store = FileStorage::open_with(seam(&disk), DIR, Expected::any(), idle).unwrap();
+    append_each(&store, 1, 1..2, 100);
+    // The mark has a block of its own behind the frame's.
+    let first = format!("{DIR}/state/{:016x}.wal", 1);
+    while disk.read_file(&first).unwrap()[8192..8197] != *b"eRfr\x03" {
+        std::thread::yield_now();
+    }
+    append_each(&store, 1, 2..4, 100);
+    close(&store);
+    assert_eq!(ids(&open(&disk)), run(1, 1..4));
 }
 
 #[test]
