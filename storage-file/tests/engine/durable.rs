@@ -239,9 +239,11 @@ fn an_idle_moment_confirms_the_last_frame() {
     append_each(&store, 1, 1..2, 100);
     // The mark has a block of its own behind the frame's.
     let first = format!("{DIR}/state/{:016x}.wal", 1);
-    while disk.read_file(&first).unwrap()[8192..8197] != *b"eRfr\x03" {
+    let marked = || {
         std::thread::yield_now();
-    }
+        disk.read_file(&first).unwrap()[8192..8197] == *b"eRfr\x03"
+    };
+    assert!((0..2_000_000).any(|_| marked()), "no mark came");
     append_each(&store, 1, 2..4, 100);
     close(&store);
     assert_eq!(ids(&open(&disk)), run(1, 1..4));
