@@ -71,6 +71,8 @@ pub(crate) struct Safety {
     entries: BTreeMap<EntryId, (Entry, EntryId)>,
     /// What is committed, from index 1 on.
     committed: Vec<Entry>,
+    /// In which term each of that was committed.
+    committed_in: Vec<Term>,
     acknowledged: BTreeMap<LogIndex, EntryId>,
     /// What was committed anywhere when a read was asked.
     asked: BTreeMap<RequestId, LogIndex>,
@@ -85,6 +87,7 @@ impl Safety {
             leaders: BTreeMap::new(),
             votes: BTreeMap::new(),
             entries: BTreeMap::from([(founding.id(), (founding.clone(), EntryId::ZERO))]),
+            committed_in: vec![founding.term],
             committed: vec![founding],
             acknowledged: BTreeMap::new(),
             asked: BTreeMap::new(),
@@ -170,6 +173,7 @@ impl Safety {
                 continue;
             }
             self.committed.push(entry.clone());
+            self.committed_in.push(after.term);
         }
         if after.commit > before.commit && after.commit.0 == self.committed() {
             let id = machine.log[&after.commit].id();
@@ -182,12 +186,13 @@ impl Safety {
         }
     }
 
-    /// Leader completeness (section 5.4): a new leader holds everything that was committed.
+    /// Leader completeness (section 5.4): a leader holds everything that was committed in the terms before its own. (One that
+    /// slept on its votes may find that a later term has begun without it.)
     fn leader_completeness(&mut self, machine: &Machine, before: &Status, after: &Status) {
         if after.role == Role::Leader && (before.role, before.term) != (Role::Leader, after.term) {
             self.rare.elections += 1;
             self.rare.leads_with_older_entries_uncommitted += u64::from(after.commit < before.last.index);
-            for entry in &self.committed {
+            for (entry, _) in self.committed.iter().zip(&self.committed_in).filter(|(_, term)| **term < after.term) {
                 assert_eq!(machine.log.get(&entry.index), Some(entry), "leader of term {} lacks it", after.term);
             }
         }
