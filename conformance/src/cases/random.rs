@@ -7,7 +7,7 @@ use eraft_core::{LogChange, RaftStateUpdate, Receipt};
 
 use crate::{Capability, Content, Crash, Handle, Lab, Model, make::*};
 
-const STEPS: u64 = 120;
+const STEPS: u64 = 300;
 
 /// The walk: the store, and every state that it may be in.
 struct Walk {

@@ -180,7 +180,8 @@ impl RaftState {
                 (*base, base.index, Some(base.term))
             }
         };
-        if base.index > snapshot.index || snapshot.index > last || term_at_snapshot != Some(snapshot.term) {
+        // Beyond the last entry there is no term, so this covers snapshot <= last, too.
+        if base.index > snapshot.index || term_at_snapshot != Some(snapshot.term) {
             return Err(StorageError::invalid(format!(
                 "after this save the log would be {base} (base) to {last} with term {} at the snapshot's last entry \
                  {snapshot}; expected base <= snapshot <= last entry with agreeing terms",

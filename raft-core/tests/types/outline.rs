@@ -70,9 +70,11 @@ fn an_append_replaces_from_its_first_index_on_and_keeps_what_precedes_it() {
     assert_eq!(outline.last(), id(3, 4));
     assert_eq!(outline.term(LogIndex(3)), Some(Term(1)));
     assert_eq!(outline.term(LogIndex(5)), None);
+    assert_eq!(outline, of(EntryId::ZERO, &[entries(1, 1, 3), entries(3, 4, 4)].concat()));
     outline.append(&entries(4, 3, 3)).unwrap();
     assert_eq!(outline.last(), id(4, 3));
     assert_eq!(outline.term(LogIndex(2)), Some(Term(1)));
+    assert_eq!(outline, of(EntryId::ZERO, &[entries(1, 1, 2), entries(4, 3, 3)].concat()));
 }
 
 #[test]
