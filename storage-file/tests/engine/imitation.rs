@@ -88,6 +88,44 @@ fn a_record_of_an_unknown_kind_is_refused_untouched() {
     assert_eq!(disk.read_file(FIRST).unwrap(), bytes);
 }
 
+#[test]
+fn no_body_of_a_frame_that_verifies_makes_recovery_panic_or_invent_entries() {
+    let disk = with_groups();
+    let bytes = disk.read_file(FIRST).unwrap();
+    let (at, crc) = last_frame(&bytes);
+    let length = u32::from_le_bytes(bytes[at + 8..at + 12].try_into().unwrap()) as usize;
+    let body = bytes[at + 40..at + 40 + length].to_vec();
+    let mut random = fastrand::Rng::with_seed(11);
+    let (mut opened, mut refused) = (0, 0);
+    for round in 0..3000 {
+        let mut body = body.clone();
+        for _ in 0..random.usize(1..4) {
+            let place = random.usize(..body.len());
+            body[place] = [0, 1, 0x7f, 0x80, 0xff, random.u8(..)][random.usize(..6)];
+        }
+        body.truncate(random.usize(..2 * body.len()).max(1));
+        let disk = disk.fork(round);
+        disk.plant_file(FIRST, &with_frame(&bytes, at + 512, sequence(&bytes, at) + 1, crc, &body)).unwrap();
+        match try_engine(&disk) {
+            Ok(engine) => {
+                opened += 1;
+                for group in engine.groups() {
+                    // What the mutation made of an entry may be refused when it is read, and is bounded by the body.
+                    let store = engine.group(group).unwrap();
+                    assert!(read_all(&store).map_or(0, |entries| entries.len()) <= 3, "round {round}");
+                }
+            }
+            Err(error) => {
+                refused += 1;
+                let kind = error.kind();
+                let told = matches!(kind, StorageErrorKind::Corrupt | StorageErrorKind::Incompatible);
+                assert!(told, "round {round}: {error}");
+            }
+        }
+    }
+    assert!(opened > 50 && refused > 500, "opened {opened}, refused {refused}");
+}
+
 fn with_groups() -> SimFs {
     let disk = created(5);
     let engine = try_engine(&disk).unwrap();
