@@ -31,7 +31,7 @@ pub(crate) struct Shared {
     staging: Mutex<Registry>,
 }
 
-/// What is known of the room for more, refreshed by the writer thread.
+/// What is known of the room for more, refreshed by the writer thread and by stages.
 #[derive(Debug, Default)]
 pub(crate) struct Room {
     /// What the tail still takes.
@@ -90,6 +90,12 @@ impl Shared {
         let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
         let kept = segments.split_off(&oldest_needed);
         std::mem::replace(&mut *segments, kept).into_values().collect()
+    }
+
+    /// Looks how much of the disk is free: after whatever takes of it, for others promise it to entries.
+    pub(crate) fn measure_free(&self) {
+        // Unknown counts as none: saves go on all the same, and meet a full disk when there is one.
+        self.room.set_free(self.fs.free_bytes(&self.paths.state).unwrap_or(0));
     }
 
     pub(crate) fn staging(&self) -> MutexGuard<'_, Registry> {

@@ -169,8 +169,7 @@ impl LogWriter {
     fn measure_room(&self) {
         let end = self.segment.seal_offset().saturating_sub(2 * BLOCK_BYTES);
         self.shared.room.set_tail(end.saturating_sub(self.last.end()), self.last.end());
-        // Unknown counts as none: saves go on all the same, and meet a full disk when there is one.
-        self.shared.room.set_free(self.shared.fs.free_bytes(&self.shared.paths.state).unwrap_or(0));
+        self.shared.measure_free();
     }
 }
 

@@ -158,7 +158,10 @@ pub(crate) fn rename_durably(fs: &Arc<dyn Fs>, from: &std::path::Path, to: &std:
 pub(crate) fn remove_durably(fs: &Arc<dyn Fs>, dir: &std::path::Path, files: &[PathBuf]) {
     let removed = (|| {
         for file in files {
-            fs.remove_file(file)?;
+            match fs.remove_file(file) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed?,
+            }
         }
         if files.is_empty() { Ok(()) } else { fs.sync_dir(dir) }
     })();

@@ -1,6 +1,6 @@
 //! Staging: a snapshot on its way in, in bounded memory, beside everything else.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -100,16 +100,31 @@ impl Stage {
     }
 
     async fn put(&mut self, chunk: Vec<u8>) -> Result<()> {
-        let (file, path, offset) = (Arc::clone(&self.file), self.path.clone(), self.offset);
-        let length = chunk.len() as u64;
-        // Stays set where the caller drops this future half-way: the write may yet happen or not.
+        let (offset, length) = (self.offset, chunk.len() as u64);
+        self.step("writing a snapshot", move |_, file| write_all_at(file, &chunk, offset)).await?;
+        self.offset += length;
+        Ok(())
+    }
+
+    /// One step of the file. Where it fails the file goes at once: a snapshot that filled the disk must give it back to
+    /// the log, whose next segment may need it.
+    async fn step<W>(&mut self, during: &'static str, work: W) -> Result<()>
+    where
+        W: FnOnce(&Shared, &dyn FsFile) -> io::Result<()> + Send + 'static,
+    {
+        let (shared, file, path) = (Arc::clone(&self.shared), Arc::clone(&self.file), self.path.clone());
+        // Stays set where the caller drops this future half-way: the step may yet happen or not.
         self.broken = true;
         blocking(move || {
-            write_all_at(file.as_ref(), &chunk, offset).map_err(|error| error::io("writing a snapshot", &path, error))
+            let done = work(&shared, file.as_ref()).map_err(|error| error::io(during, &path, error));
+            if done.is_err() {
+                remove_durably(&shared.fs, &shared.paths.snapshot, &[path]);
+            }
+            shared.measure_free();
+            done
         })
         .await?;
         self.broken = false;
-        self.offset += length;
         Ok(())
     }
 
@@ -149,11 +164,9 @@ impl SnapshotWriter for Stage {
         self.flush().await?;
         let end = encode_chunk(self.incarnation, self.offset, ChunkKind::End, &self.size_bytes.to_le_bytes());
         self.put(end).await?;
-        let (shared, file, path) = (Arc::clone(&self.shared), Arc::clone(&self.file), self.path.clone());
         // The record that publishes it is durable when its own sync returns: the file and its name must be before.
-        blocking(move || {
-            let durable = file.sync_all().and_then(|()| shared.fs.sync_dir(&shared.paths.snapshot));
-            durable.map_err(|error| error::io("making a snapshot durable", &path, error))
+        self.step("making a snapshot durable", |shared, file| {
+            file.sync_all().and_then(|()| shared.fs.sync_dir(&shared.paths.snapshot))
         })
         .await?;
         let file = SnapshotFile {

@@ -58,6 +58,34 @@ fn one_save_of_all_the_room_succeeds() {
 }
 
 #[test]
+fn a_stage_takes_its_room_at_once() {
+    let disk = created(1);
+    disk.set_capacity_bytes(Some(disk.used_bytes() + 300_000));
+    let store = open(&disk);
+    append_each(&store, 1, 1..4, 100);
+    let before = store.room_bytes();
+    let _staged = stage(&store, EntryId::new(1, 3), &[3; 200_000]).unwrap();
+    let left = store.room_bytes();
+    assert!(left <= before - 200_000, "{left} of {before} bytes are left");
+    save(&store, append(1, 4..5, left as usize - 32)).unwrap();
+}
+
+#[test]
+fn a_stage_that_fills_the_disk_gives_it_back() {
+    for length in [600_000, 255_000] {
+        let disk = created(1);
+        let store = open(&disk);
+        append_each(&store, 1, 1..4, 100);
+        let used = disk.used_bytes();
+        disk.set_capacity_bytes(Some(used + 256_000));
+        // The first fails in a write, the second when the rest is written at its end.
+        assert_eq!(stage(&store, EntryId::new(1, 3), &vec![3; length]).unwrap_err().kind(), StorageErrorKind::Full);
+        assert_eq!(disk.used_bytes(), used, "{length} bytes");
+        append_each(&store, 1, 4..40, 900);
+    }
+}
+
+#[test]
 fn compaction_gives_segments_back_and_a_late_reader_is_told() {
     let disk = created(1);
     let store = open(&disk);
