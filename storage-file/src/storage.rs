@@ -187,9 +187,20 @@ impl Storage for FileStorage {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
+        // Given back also where the caller does not wait for the end: dropping the handle would not do it any more.
+        let handle = ReturnOnDrop(&self.group);
         let flushed = self.engine.commit.flush().await;
-        self.group.return_handle();
+        drop(handle);
         if self.owns_engine { self.engine.commit.close().await } else { flushed }
+    }
+}
+
+/// Gives a group's handle back.
+struct ReturnOnDrop<'a>(&'a Group);
+
+impl Drop for ReturnOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.return_handle();
     }
 }
 

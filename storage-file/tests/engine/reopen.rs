@@ -5,6 +5,7 @@ use eraft_core::{
 };
 use eraft_storage_file::{FileEngine, FileStorage, fs::sim::SimFs};
 use futures_executor::block_on;
+use futures_util::FutureExt;
 
 use crate::support::*;
 
@@ -107,6 +108,20 @@ fn a_frame_too_long_for_a_segment_gets_a_longer_one() {
     append_each(&store, 1, 400..404, 10);
     close(&store);
     assert_eq!(ids(&open(&disk)), run(1, 1..404));
+}
+
+#[test]
+fn a_group_whose_close_was_given_up_can_be_opened_again() {
+    let disk = created(1);
+    let engine = try_engine(&disk).unwrap();
+    let store = engine.group(GROUPS[0]).unwrap();
+    let receipt = store.save_raft_state(append(1, 1..100, 1000));
+    // Nobody waits for the end of it.
+    let _pending_or_done = store.close().now_or_never();
+    drop(store);
+    let store = engine.group(GROUPS[0]).unwrap();
+    block_on(receipt).unwrap();
+    assert_eq!(ids(&store), run(1, 1..100));
 }
 
 #[test]
