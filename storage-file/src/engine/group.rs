@@ -39,6 +39,12 @@ impl GroupLog {
         GroupLog { state: RaftState { identity, hard_state, outline, snapshot: meta }, index, published: snapshot }
     }
 
+    /// Whether outline and snapshot keep to what every save had to keep to; bytes from outside are refused where not.
+    pub(crate) fn is_valid(&self) -> bool {
+        let (state, nothing) = (&self.state, RaftStateUpdate::default());
+        state.outline.is_valid() && state.check(&nothing, state.snapshot.as_ref()).is_ok()
+    }
+
     /// What the opening frame of a segment says of this group.
     pub(crate) fn checkpoint(&self) -> Checkpoint {
         Checkpoint {

@@ -22,7 +22,7 @@ use crate::{
     fs::{Access, FileKind, Fs},
     paths::{Paths, StateName},
     segment::{
-        FIRST_FRAME,
+        FIRST_FRAME, MAX_COUNT,
         bytes::Fields,
         file::{FrameRef, Segment},
         frame::{FrameHeader, FrameKind},
@@ -108,7 +108,7 @@ fn open_segment(fs: &Arc<dyn Fs>, paths: &Paths, number: u64) -> Result<(Segment
     let mut segment = Segment { number, incarnation: 0, len_bytes, path, file };
     let block = segment.read(0, HEADER_BYTES)?;
     let header = Header::decode(&block, FileType::Segment, &segment.path)?;
-    if header.number != number {
+    if header.number != number || number > MAX_COUNT {
         let detail = format!("the header says segment {}; expected {number}", header.number);
         return Err(error::corrupt(&segment.path, 0, detail));
     }
@@ -230,16 +230,16 @@ impl Replay {
     fn checkpoints(&self, segment: &Segment, body: &Bytes) -> Result<BTreeMap<GroupId, GroupLog>> {
         let mut groups = BTreeMap::new();
         for record in decode(segment, FIRST_FRAME, body)? {
-            match record {
-                Record::Checkpoint { group, checkpoint }
-                    if checkpoint.outline.is_valid() && !groups.contains_key(&group) =>
-                {
-                    groups.insert(group, GroupLog::from_checkpoint(self.identity, checkpoint));
+            let valid = match record {
+                Record::Checkpoint { group, checkpoint } => {
+                    let log = GroupLog::from_checkpoint(self.identity, checkpoint);
+                    log.is_valid() && groups.insert(group, log).is_none()
                 }
-                _ => {
-                    let detail = "the opening holds something else than one valid state for each group";
-                    return Err(error::corrupt(&segment.path, FIRST_FRAME, detail));
-                }
+                Record::Save { .. } | Record::RemoveGroup { .. } => false,
+            };
+            if !valid {
+                let detail = "the opening holds something else than one valid state for each group";
+                return Err(error::corrupt(&segment.path, FIRST_FRAME, detail));
             }
         }
         Ok(groups)

@@ -3,7 +3,7 @@
 //! Nothing here decides between torn and damaged; `engine::recovery` does, which sees all segments.
 
 use bytes::Bytes;
-use eraft_core::Result;
+use eraft_core::{Result, StorageError};
 
 use crate::{
     error,
@@ -47,10 +47,7 @@ impl<'a> Scan<'a> {
         let (header, crc) = match self.header(offset, end)? {
             HeaderFound::Valid(header, crc) => (header, crc),
             HeaderFound::None => return Ok(Found::Bad("there is no valid frame header".to_owned())),
-            HeaderFound::Unknown => {
-                let detail = "a frame of a kind or compression that this build does not know";
-                return Err(error::incompatible(&self.segment.path, offset, detail));
-            }
+            HeaderFound::Unknown => return Err(self.unknown(offset)),
         };
         if offset + header.padded_bytes() > end {
             return Ok(Found::Bad(format!("a frame of {} bytes does not fit here", header.padded_bytes())));
@@ -96,12 +93,18 @@ impl<'a> Scan<'a> {
     }
 
     /// The first place after `offset` where a frame's header is valid. One step for each place, whatever stands there.
+    ///
+    /// # Errors
+    /// `Incompatible` for an honest header of a kind that this build does not know: it confirms what stands before it as
+    /// any other does.
     pub(crate) fn header_after(&mut self, offset: u64) -> Result<Option<(u64, FrameHeader)>> {
         let end = self.segment.len_bytes;
         let mut at = align_up(offset + 1, FRAME_ALIGN_BYTES).max(FIRST_FRAME);
         while at < end {
-            if let HeaderFound::Valid(header, _) = self.header(at, end)? {
-                return Ok(Some((at, header)));
+            match self.header(at, end)? {
+                HeaderFound::Valid(header, _) => return Ok(Some((at, header))),
+                HeaderFound::Unknown => return Err(self.unknown(at)),
+                HeaderFound::None => {}
             }
             at += FRAME_ALIGN_BYTES;
         }
@@ -120,6 +123,11 @@ impl<'a> Scan<'a> {
             at += count;
         }
         Ok(last)
+    }
+
+    fn unknown(&self, offset: u64) -> StorageError {
+        let detail = "a frame of a kind, compression or sequence that this build does not know";
+        error::incompatible(&self.segment.path, offset, detail)
     }
 
     fn header(&mut self, offset: u64, end: u64) -> Result<HeaderFound> {

@@ -6,7 +6,7 @@
 //! true, and looking for frames behind damage costs one step per place where one may begin.
 
 use super::{
-    FRAME_ALIGN_BYTES, align_up,
+    FRAME_ALIGN_BYTES, MAX_COUNT, align_up,
     bytes::{Fields, Seed, checksum},
 };
 
@@ -49,7 +49,7 @@ pub(crate) struct FrameHeader {
 pub(crate) enum HeaderFound {
     /// A header, and its checksum.
     Valid(FrameHeader, u32),
-    /// An honest header with a kind or a compression that this build does not know.
+    /// An honest header with a kind, a compression or a sequence that this build does not know.
     Unknown,
     /// No header.
     None,
@@ -102,7 +102,8 @@ impl FrameHeader {
             4 => FrameKind::Seal,
             _ => return Some(HeaderFound::Unknown),
         };
-        if compression != 0 || reserved != 0 || flags != 0 || plain_bytes != body_bytes || body_bytes > MAX_BODY_BYTES {
+        let plain = compression == 0 && reserved == 0 && flags == 0 && plain_bytes == body_bytes;
+        if !plain || body_bytes > MAX_BODY_BYTES || sequence > MAX_COUNT {
             return Some(HeaderFound::Unknown);
         }
         Some(HeaderFound::Valid(FrameHeader { kind, body_bytes, sequence, previous_crc, body_crc }, crc))

@@ -19,6 +19,9 @@ pub(crate) const FRAME_ALIGN_BYTES: u64 = 512;
 /// Where the frames of a segment begin: after the block of its header.
 pub(crate) const FIRST_FRAME: u64 = BLOCK_BYTES;
 
+/// No log comes this far, in frames or in segments; what claims to is refused, so that counting on never overflows.
+pub(crate) const MAX_COUNT: u64 = u64::MAX / 2;
+
 /// `offset` rounded up to a multiple of `align`.
 pub(crate) fn align_up(offset: u64, align: u64) -> u64 {
     offset.next_multiple_of(align)

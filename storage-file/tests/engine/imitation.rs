@@ -1,7 +1,9 @@
 //! Bytes that look like frames and are none: those of another file, and those in a payload. And the bytes of the format
 //! as they are promised.
 
-use eraft_core::{Entry, GroupId, LogChange, LogIndex, RaftStateUpdate, StorageErrorKind, Term};
+use eraft_core::{
+    Entry, EntryId, GroupId, HardState, LogChange, LogIndex, LogOutline, RaftStateUpdate, StorageErrorKind, Term,
+};
 use eraft_storage_file::{FileEngine, FileOptions, fs::sim::SimFs};
 
 use crate::support::*;
@@ -72,7 +74,7 @@ fn a_removal_that_a_later_version_writes_is_understood() {
     let (at, crc) = last_frame(&bytes);
     // A record of kind 3 for group 9, in a frame behind the last one.
     let record = [&[3, 0, 0, 0, 0, 0, 0, 0][..], &9_u64.to_le_bytes(), &[0; 16]].concat();
-    disk.plant_file(FIRST, &with_frame(&bytes, at + 512, sequence(&bytes, at) + 1, crc, &record)).unwrap();
+    disk.plant_file(FIRST, &with_frame(&bytes, at + 512, 1, (sequence(&bytes, at) + 1, crc), &record)).unwrap();
     assert_eq!(try_engine(&disk).unwrap().groups(), [GroupId(0), GroupId(1)]);
 }
 
@@ -82,7 +84,7 @@ fn a_record_of_an_unknown_kind_is_refused_untouched() {
     let bytes = disk.read_file(FIRST).unwrap();
     let (at, crc) = last_frame(&bytes);
     let record = [&[77, 0, 0, 0][..], &[0; 28]].concat();
-    let bytes = with_frame(&bytes, at + 512, sequence(&bytes, at) + 1, crc, &record);
+    let bytes = with_frame(&bytes, at + 512, 1, (sequence(&bytes, at) + 1, crc), &record);
     disk.plant_file(FIRST, &bytes).unwrap();
     assert_eq!(try_engine(&disk).unwrap_err().kind(), StorageErrorKind::Incompatible);
     assert_eq!(disk.read_file(FIRST).unwrap(), bytes);
@@ -105,7 +107,7 @@ fn no_body_of_a_frame_that_verifies_makes_recovery_panic_or_invent_entries() {
         }
         body.truncate(random.usize(..2 * body.len()).max(1));
         let disk = disk.fork(round);
-        disk.plant_file(FIRST, &with_frame(&bytes, at + 512, sequence(&bytes, at) + 1, crc, &body)).unwrap();
+        disk.plant_file(FIRST, &with_frame(&bytes, at + 512, 1, (sequence(&bytes, at) + 1, crc), &body)).unwrap();
         match try_engine(&disk) {
             Ok(engine) => {
                 opened += 1;
@@ -124,6 +126,47 @@ fn no_body_of_a_frame_that_verifies_makes_recovery_panic_or_invent_entries() {
         }
     }
     assert!(opened > 50 && refused > 500, "opened {opened}, refused {refused}");
+}
+
+#[test]
+fn a_frame_of_an_unknown_kind_confirms_what_stands_before_it() {
+    let disk = unmarked(with_frames(5, 3));
+    let bytes = disk.read_file(FIRST).unwrap();
+    let (at, crc) = last_frame(&bytes);
+    let bytes = with_frame(&bytes, at + 512, 9, (sequence(&bytes, at) + 1, crc), b"");
+    disk.plant_file(FIRST, &bytes).unwrap();
+    disk.flip(FIRST, at as u64 + 100, 1).unwrap();
+    let bytes = disk.read_file(FIRST).unwrap();
+    assert_eq!(try_open(&disk).unwrap_err().kind(), StorageErrorKind::Incompatible);
+    assert_eq!(disk.read_file(FIRST).unwrap(), bytes, "the third save was acknowledged, and is not cut");
+}
+
+#[test]
+fn an_opening_whose_state_cannot_be_is_refused() {
+    let disk = created(5);
+    let bytes = disk.read_file(FIRST).unwrap();
+    // A log that was compacted to entry 5, and no snapshot that holds what was dropped.
+    let outline = LogOutline::new(EntryId::new(1, 5));
+    let meta = eraft_core::codec::encode(&(HardState::default(), outline, None::<u8>));
+    let length = (meta.len() as u32).to_le_bytes();
+    let record = [&[2, 0, 0, 0][..], &length, &[0; 24], &meta].concat();
+    disk.plant_file(FIRST, &with_frame(&bytes, 4096, 2, (1, 0), &record)).unwrap();
+    assert_eq!(try_open(&disk).unwrap_err().kind(), StorageErrorKind::Corrupt);
+}
+
+#[test]
+fn numbers_that_leave_no_next_one_are_refused() {
+    let disk = created(5);
+    let bytes = disk.read_file(FIRST).unwrap();
+    disk.plant_file(FIRST, &with_frame(&bytes, 4096, 2, (u64::MAX, 0), b"")).unwrap();
+    assert_eq!(try_open(&disk).unwrap_err().kind(), StorageErrorKind::Incompatible);
+    let mut bytes = bytes;
+    bytes[48..56].fill(0xff);
+    let crc = crc32c((0, 0), &bytes[..4092]).to_le_bytes();
+    bytes[4092..4096].copy_from_slice(&crc);
+    disk.uproot(FIRST).unwrap();
+    disk.plant_file("/node/state/ffffffffffffffff.wal", &bytes).unwrap();
+    assert_eq!(try_open(&disk).unwrap_err().kind(), StorageErrorKind::Corrupt);
 }
 
 fn with_groups() -> SimFs {
@@ -158,12 +201,12 @@ fn last_frame(bytes: &[u8]) -> (usize, u32) {
     (at, stored)
 }
 
-/// The segment with one more frame of saves, written as docs/FORMAT.md says.
-fn with_frame(bytes: &[u8], at: usize, sequence: u64, previous_crc: u32, body: &[u8]) -> Vec<u8> {
+/// The segment with one frame more, or another one, written as docs/FORMAT.md says.
+fn with_frame(bytes: &[u8], at: usize, kind: u8, (sequence, previous_crc): (u64, u32), body: &[u8]) -> Vec<u8> {
     let seed = (u64::from_le_bytes(bytes[40..48].try_into().unwrap()), at as u64);
     let length = (body.len() as u32).to_le_bytes();
     let body_crc = crc32c(seed, body).to_le_bytes();
-    let mut frame = [&b"eRfr\x01\0\0\0"[..], &length, &length, &sequence.to_le_bytes()].concat();
+    let mut frame = [&b"eRfr"[..], &[kind, 0, 0, 0], &length, &length, &sequence.to_le_bytes()].concat();
     frame.extend([&previous_crc.to_le_bytes()[..], &body_crc, &[0; 4]].concat());
     frame.extend(crc32c(seed, &frame).to_le_bytes());
     frame.extend(body);
