@@ -5,7 +5,9 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use eraft_core::{Config, NodeId, Raft, RaftState, Role, StateMachine, Storage, Transport};
+use eraft_core::{
+    Config, NodeId, Raft, RaftState, Role, StateMachine, Storage, StorageError, StorageErrorKind, Transport,
+};
 use tokio::{sync::watch, task::JoinHandle};
 use tracing::{Instrument, info, info_span, warn};
 
@@ -85,6 +87,17 @@ fn check(state: &RaftState, state_machine: &dyn StateMachine) -> Result<(), Star
         return Err(StartError::Blank { node: state.identity.node });
     }
     let (applied, outline) = (state_machine.last_applied(), &state.outline);
+    // A node that writes entries of a term has entered it, durably, in the same save or before. A store that forgot the
+    // term has forgotten the vote in it, too.
+    if outline.last().term > state.hard_state.term {
+        let detail = format!(
+            "the log ends with {}, but the term is {}: a vote may be lost with it; this node may come back only as a \
+             new member, or from a copy of its store that is whole",
+            outline.last(),
+            state.hard_state.term
+        );
+        return Err(StorageError::new(StorageErrorKind::Corrupt, "starting a node", detail).into());
+    }
     if applied < outline.base().index || applied > outline.last_index() {
         let (first, last) = (outline.first_index(), outline.last_index());
         return Err(StartError::StateMachine { applied, first, last });

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use common::{founder_disk, in_time, network::Network, options, reply};
 use eraft_core::{
     Entry, Expected, LogChange, LogIndex, MemoryStorage, NodeId, RaftStateUpdate, StateMachine, StateMachineError,
-    Storage, Term,
+    Storage, StorageErrorKind, Term,
 };
 use eraft_node::{Node, ProposeError, StartError, StopCause};
 use tokio::time::{sleep, timeout};
@@ -161,6 +161,19 @@ async fn a_state_machine_that_knows_more_than_the_log_is_refused() {
     let state_machine = Box::new(Moody { applied: LogIndex(5) });
     let refused = Node::start(options(NodeId(1)), storage, transport, state_machine).await.unwrap_err();
     assert!(matches!(refused, StartError::StateMachine { applied: LogIndex(5), last: LogIndex(1), .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn a_log_that_ends_in_a_term_that_its_store_forgot_is_refused() {
+    let disk = founder_disk(NodeId(1), 1).await;
+    let storage = MemoryStorage::open(&disk, Expected::any()).unwrap();
+    let log = LogChange::Append(vec![Entry::command(Term(2), LogIndex(2), "a")]);
+    storage.save_raft_state(RaftStateUpdate { hard_state: None, log }).await.unwrap();
+    let transport = Arc::new(Network::default().transport(NodeId(1)));
+    let state_machine = Box::new(Moody { applied: LogIndex(0) });
+    let refused = Node::start(options(NodeId(1)), Arc::new(storage), transport, state_machine).await.unwrap_err();
+    let kind = if let StartError::Storage(error) = &refused { Some(error.kind()) } else { None };
+    assert_eq!(kind, Some(StorageErrorKind::Corrupt), "{refused}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,7 +14,8 @@ impl Raft {
     ///
     /// `applied` is what the state machine already has; entries after it are handed out to be applied. That, and what the
     /// snapshot holds, is committed whatever the store's own commit index says. If it lies beyond the end of the log, the
-    /// store has lost what the machine holds: a driver refuses to start such a node.
+    /// store has lost what the machine holds: a driver refuses to start such a node, and one whose log ends in a term
+    /// above the hard state's.
     #[doc(alias = "readPersist")]
     pub fn restore(config: Config, state: RaftState, applied: LogIndex, now: Now) -> Raft {
         // Without a snapshot, one of nothing.
