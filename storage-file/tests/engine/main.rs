@@ -12,6 +12,7 @@ mod crash;
 mod directory;
 mod durable;
 mod imitation;
+mod lives;
 mod model;
 mod reopen;
 mod room;
