@@ -57,7 +57,7 @@ impl Staging {
         sync_dir(&self.path())?;
         let renamed = fs::rename(self.path(), &self.target);
         renamed.with_context(|| format!("cannot put {} in its place", self.target.display()))?;
-        sync_dir(parent(&self.target))?;
+        sync_name(&self.target)?;
         fs::remove_dir(&self.workshop).context("cannot remove the emptied workshop")
     }
 }
@@ -79,6 +79,14 @@ pub fn is_blank(path: &Path) -> anyhow::Result<bool> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
+}
+
+/// Makes the name of `target` durable.
+///
+/// # Errors
+/// The file system failed.
+pub fn sync_name(target: &Path) -> anyhow::Result<()> {
+    sync_dir(parent(target))
 }
 
 /// Makes a directory that no other user can read.

@@ -80,6 +80,8 @@ async fn find_or_found(backend: &dyn Backend, start: &Start) -> anyhow::Result<(
         init::init_three(backend, data, &voters).await?;
         return Ok((true, voters));
     }
+    // The start that founded it may have been killed before this: a power cut must not take the name from full stores.
+    staging::sync_name(data)?;
     let voters = recall(backend, data).await?;
     if let Some(base_port) = start.base_port {
         let as_asked = on_loopback(base_port)?;
