@@ -24,6 +24,9 @@ use crate::{
 /// A batch is split where its frame would grow beyond this: one frame must not need more memory than that.
 const MAX_FRAME_BYTES: usize = 64 << 20;
 
+/// Which part of a segment is never promised to entries: a sixteenth.
+const RESERVED_PART: u64 = 16;
+
 /// What the frame's buffer may keep between batches.
 const KEPT_BUFFER_BYTES: usize = 8 << 20;
 
@@ -167,7 +170,10 @@ impl LogWriter {
 
     /// After every batch: snapshots, and whatever else lives on the disk, take room between two segments, too.
     fn measure_room(&self) {
-        let end = self.segment.seal_offset().saturating_sub(2 * BLOCK_BYTES);
+        // Where no further segment fits on the disk, a part of this one is for votes and compactions, and for the marks
+        // that idle moments put between them.
+        let reserve = 2 * BLOCK_BYTES + self.shared.segment_bytes / RESERVED_PART;
+        let end = self.segment.seal_offset().saturating_sub(reserve);
         self.shared.room.set_tail(end.saturating_sub(self.last.end()), self.last.end());
         self.shared.measure_free();
     }

@@ -1,6 +1,7 @@
 //! Space: what a full disk does, what is foretold of it, and what is given back.
 
-use eraft_core::{EntryId, RaftStateUpdate, Storage, StorageErrorKind};
+use eraft_core::{EntryId, Expected, RaftStateUpdate, Storage, StorageErrorKind};
+use eraft_storage_file::{FileEngine, FileOptions, FileStorage, fs::sim::SimFs};
 
 use crate::{model::Seen, support::*};
 
@@ -82,6 +83,27 @@ fn a_stage_that_fills_the_disk_gives_it_back() {
         assert_eq!(stage(&store, EntryId::new(1, 3), &vec![3; length]).unwrap_err().kind(), StorageErrorKind::Full);
         assert_eq!(disk.used_bytes(), used, "{length} bytes");
         append_each(&store, 1, 4..40, 900);
+    }
+}
+
+#[test]
+fn at_zero_room_votes_go_on_for_a_while_whatever_is_confirmed_between_them() {
+    let disk = SimFs::new(1);
+    let wide = FileOptions { segment_bytes: 1 << 20, ..options(1) };
+    FileEngine::create_with(seam(&disk), DIR, CLUSTER, NODE, wide).unwrap();
+    disk.set_capacity_bytes(Some(disk.used_bytes() + 100_000));
+    let again = || FileStorage::open_with(seam(&disk), DIR, Expected::any(), wide).unwrap();
+    let (mut store, mut saved) = (again(), 0);
+    while store.room_bytes() > 32 {
+        saved += 1;
+        let length = (store.room_bytes() - 32).min(30_000) as usize;
+        save(&store, append(1, saved..saved + 1, length)).unwrap();
+    }
+    // Closing confirms the vote with a mark in a block of its own, as an idle moment does.
+    for term in 2..8 {
+        save(&store, vote(term)).unwrap();
+        close(&store);
+        store = again();
     }
 }
 
