@@ -77,6 +77,26 @@ async fn a_failed_save_ends_the_node_with_the_first_cause() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_save_that_fails_as_the_node_is_shut_down_is_told_by_its_own_words() {
+    let cluster = Cluster::start(1).await;
+    cluster.propose("a").await;
+    let (node, disk) = (cluster.node(NodeId(1)), &cluster.members[&NodeId(1)].disk);
+    disk.hold_saves();
+    let proposed = node.propose("b".into());
+    tokio::pin!(proposed);
+    assert!(timeout(Duration::from_secs(1), &mut proposed).await.is_err());
+    // The loop hears of both in one wake-up.
+    disk.fail_next_save(StorageError::new(StorageErrorKind::Full, "writing a segment", "no space is left: free some"));
+    let shutdown = node.shutdown();
+    tokio::pin!(shutdown);
+    assert!(futures_util::poll!(&mut shutdown).is_pending());
+    disk.release_saves();
+    let StopCause::Storage(cause) = in_time(shutdown).await.unwrap_err() else { panic!("not for its store") };
+    assert_eq!((cause.kind(), cause.during()), (StorageErrorKind::Full, "writing a segment"));
+    assert!(proposed.await.unwrap_err().may_have_committed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_follower_whose_save_fails_acknowledges_nothing_and_ends() {
     let cluster = Cluster::start(3).await;
     let leader = cluster.leader().await;

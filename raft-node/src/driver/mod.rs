@@ -109,7 +109,8 @@ impl Driver {
                 return cause.clone();
             }
             if self.shared.signals.shutdown_requested() {
-                return StopCause::Shutdown;
+                // A save that has failed by now will not be heard of again: it is why the node ends.
+                return batch.saved.and_then(Result::err).map_or(StopCause::Shutdown, StopCause::Storage);
             }
         }
     }
