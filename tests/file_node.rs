@@ -134,6 +134,30 @@ fn kill_process_with(process: &std::process::Child, signal: Signal) {
     rustix::process::kill_process(rustix::process::Pid::from_child(process), signal).unwrap();
 }
 
+/// A cluster of one, run by a line of shell that finds its command in `"$@"`; it ends with its standard input.
+struct Shelled {
+    address: String,
+    shell: std::process::Child,
+}
+
+fn node_under_shell(dir: &Path, line: &str) -> Shelled {
+    let (base, data) = (free_base_port(), dir.join("n1"));
+    assert!(init(&data, "1", &format!("1=127.0.0.1:{}/127.0.0.1:{base}", base + 100)).status.success());
+    let mut shell = Command::new("sh");
+    shell.args(["-c", line, "sh"]).arg(file_node()).args(["run", "--until-stdin-closes", "--data"]).arg(data);
+    let shell = shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let node = Shelled { address: format!("127.0.0.1:{base}"), shell };
+    drop(leader_at(&node.address));
+    node
+}
+
+impl Drop for Shelled {
+    fn drop(&mut self) {
+        drop(self.shell.stdin.take());
+        let _ = self.shell.wait();
+    }
+}
+
 /// A connection to a node that serves reads and writes, once it does.
 fn leader_at(address: &str) -> Client {
     wait_until("the node leads", || {
@@ -181,7 +205,7 @@ fn the_starter_founds_a_cluster_finds_it_again_and_no_node_outlives_it() {
 fn the_starter_reports_a_killed_node_and_the_command_it_prints_brings_it_back() {
     let dir = tempfile::tempdir().unwrap();
     let base = free_base_port();
-    let starter = Starter::start(dir.path(), base);
+    let mut starter = Starter::start(dir.path(), base);
     let pids = starter.pids();
     kill(pids[1]);
     let printed = starter.wait_for("node 2 (pid");
@@ -195,8 +219,28 @@ fn the_starter_reports_a_killed_node_and_the_command_it_prints_brings_it_back() 
     let words: Vec<_> = command.split_whitespace().collect();
     let mut back = Command::new(words[0]).args(&words[1..]).current_dir(dir.path()).spawn().unwrap();
     starter.wait_for("node 2 is back");
-    kill_process_with(&back, Signal::INT);
-    assert!(back.wait().unwrap().success());
+    starter.signal(Signal::INT);
+    assert!(starter.ended().success());
+    let ended = wait_until("the node that was brought back by hand ends", || back.try_wait().unwrap());
+    assert!(ended.success(), "Ctrl-C ends all three, also one that was brought back by hand");
+}
+
+#[test]
+fn clients_without_end_leave_the_store_its_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = node_under_shell(dir.path(), "ulimit -n 160; exec \"$@\"");
+    let mut idle: Vec<_> = (0..160).map(|_| Client::connect(&node.address, Duration::from_secs(30)).unwrap()).collect();
+    // One more than there are files: it can be told so only if there is a file left to tell it by.
+    assert_eq!(idle[159].reply().unwrap(), Reply::Error("ERR max number of clients reached".into()));
+    assert_eq!(idle[0].call(&["SET", "a", "1"]).unwrap(), Reply::Status("OK".into()));
+}
+
+#[test]
+fn a_node_lives_on_when_nobody_reads_its_log_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = node_under_shell(dir.path(), "export ERAFT_LOG=trace; \"$@\" 2>&1 | head -c 1 >&2");
+    let mut client = leader_at(&node.address);
+    assert_eq!(client.call(&["SET", "a", "1"]).unwrap(), Reply::Status("OK".into()));
 }
 
 #[test]

@@ -56,7 +56,9 @@ pub async fn main(backend: &dyn Backend) -> ExitCode {
     let arguments = Arguments::parse();
     let filter = tracing_subscriber::EnvFilter::builder().with_env_var("ERAFT_LOG");
     let filter = filter.with_default_directive(tracing::level_filters::LevelFilter::WARN.into()).from_env_lossy();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // Whoever reads the log may leave; complaining of that on the same stream would panic, and so end the node.
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    log.log_internal_errors(false).init();
     let done = match arguments.task {
         None => starter::start(backend, arguments.start).await,
         Some(Task::Init(init)) => init::init(backend, init).await,

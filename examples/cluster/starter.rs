@@ -5,7 +5,8 @@
 //!
 //! No node outlives the starter, however that dies. Each child reads from a pipe whose other end only the starter holds
 //! and never writes to; the system closes it when the starter ends, by Ctrl-C, by a panic or by `kill -9`. The children
-//! are in process groups of their own, so that a Ctrl-C reaches the starter alone and the end has one order.
+//! are in process groups of their own, so that a Ctrl-C reaches the starter alone and the end has one order. A node that
+//! was brought back by hand has no such pipe: the starter ends it by a signal when it is itself ended in order.
 
 use std::{
     path::{Path, PathBuf},
@@ -15,6 +16,7 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use eraft::{NodeId, StorageErrorKind};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     net::TcpListener,
     process::{ChildStdin, Command},
@@ -275,19 +277,29 @@ impl Cluster {
     /// Ends the nodes: their pipes close, they end in order, and what has not ended in time is killed.
     async fn stop(mut self) {
         say("\nending the nodes");
-        for member in &mut self.members {
-            if let (Some(pid), None) = (member.pid, &member.lifeline) {
-                say(format_args!(
-                    "node {} (pid {pid}) was brought back by hand, and goes on until its own Ctrl-C",
-                    member.id
-                ));
+        let (started_here, by_hand): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.members).into_iter().partition(|member| member.lifeline.is_some());
+        drop(started_here);
+        let all_ended = async {
+            for member in &by_hand {
+                end_by_signal(&member.client).await;
             }
-            member.lifeline = None;
-        }
-        let all_ended = async { while self.children.join_next().await.is_some() {} };
+            while self.children.join_next().await.is_some() {}
+        };
         if tokio::time::timeout(STOP_TIMEOUT, all_ended).await.is_err() {
-            say("some did not end in time and are killed");
+            say("some did not end in time; those that were started here are killed");
         }
         say(format_args!("the data is in {}; start again to go on", self.data.display()));
+    }
+}
+
+/// Ends the node at this address, if there is one, in order too: it was brought back by hand and has no pipe to us.
+async fn end_by_signal(client: &str) {
+    while let Some(health) = probe::ask(client).await {
+        let pid = i32::try_from(health.pid).ok().and_then(Pid::from_raw);
+        if pid.is_none_or(|pid| kill_process(pid, Signal::TERM).is_err()) {
+            return;
+        }
+        tokio::time::sleep(PROBE_INTERVAL).await;
     }
 }

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context;
+use rustix::process::{Resource, getrlimit};
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
@@ -12,7 +13,9 @@ use tokio::{
 use super::{connection, service::Service};
 
 /// Clients that are served at once; a further one is told so and closed.
-const MAX_CLIENTS: usize = 1024;
+const MAX_CLIENTS: u64 = 1024;
+/// Open files that are left to the store and the peers: a store that cannot open its next segment ends its node.
+const OTHER_FILES: u64 = 128;
 /// How long no client is taken after the system refused to hand one over.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -37,6 +40,7 @@ impl Server {
     /// Serves clients until it is dropped; their connections end with it.
     pub async fn run(self, service: Service) {
         let mut clients = JoinSet::new();
+        let max_clients = max_clients();
         loop {
             let (stream, client) = match self.listener.accept().await {
                 Ok(accepted) => accepted,
@@ -47,7 +51,7 @@ impl Server {
                 }
             };
             while clients.try_join_next().is_some() {}
-            if clients.len() >= MAX_CLIENTS {
+            if clients.len() as u64 >= max_clients {
                 clients.spawn(turn_away(stream));
                 continue;
             }
@@ -59,6 +63,12 @@ impl Server {
             });
         }
     }
+}
+
+/// As many as the system's limit of open files leaves room for.
+fn max_clients() -> u64 {
+    let open_files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    MAX_CLIENTS.min(open_files.saturating_sub(OTHER_FILES)).max(1)
 }
 
 async fn turn_away(mut stream: TcpStream) {
