@@ -113,6 +113,7 @@ fn config(options: &Options, node: NodeId) -> Config {
         heartbeat_interval: options.heartbeat_interval,
         max_inflight_messages: options.max_inflight_messages,
         max_pending_requests: options.max_pending_requests,
+        ..Config::new(node, 0)
     }
 }
 

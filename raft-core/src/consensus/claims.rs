@@ -6,7 +6,7 @@
 use super::server::MAX_TERM;
 use crate::{
     message::{Message, MessageBody},
-    types::{Entry, EntryId, LogIndex, Term},
+    types::{Entry, EntryId, LogIndex, SnapshotMeta, Term},
 };
 
 /// Whether a correct node may have sent this.
@@ -26,6 +26,17 @@ pub(super) fn is_plausible(message: &Message) -> bool {
             MessageBody::Rejected { prev, hint, .. } => is_entry(*prev, Term(u64::MAX)) && is_entry(*hint, term),
             MessageBody::PreVote { .. } | MessageBody::Vote { .. } | MessageBody::Appended { .. } => true,
         }
+}
+
+/// Whether a correct leader of `term` may have sent this snapshot.
+pub(super) fn is_plausible_snapshot(meta: &SnapshotMeta, term: Term) -> bool {
+    let SnapshotMeta { last, conf_state } = meta;
+    term > Term::ZERO
+        && term <= MAX_TERM
+        && *last != EntryId::ZERO
+        && is_entry(*last, term)
+        && !conf_state.members.is_empty()
+        && conf_state.is_valid()
 }
 
 /// Whether a log of a node in `term` can hold this entry, or begin with it.

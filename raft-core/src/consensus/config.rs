@@ -19,10 +19,14 @@ pub struct Config {
     pub max_inflight_messages: usize,
     /// How many proposals and reads may await their outcome; more are refused as busy.
     pub max_pending_requests: usize,
+    /// How many entries that a snapshot holds stay in the log all the same, when it is published: so many a peer may lag
+    /// behind without needing the snapshot.
+    pub trailing_entries: u64,
 }
 
 impl Config {
-    /// Settings for a local network: 1 s election timeout, 100 ms heartbeats, 64 messages in flight, 65,536 requests.
+    /// Settings for a local network: 1 s election timeout, 100 ms heartbeats, 64 messages in flight, 65,536 requests,
+    /// 10,000 trailing entries.
     pub fn new(id: NodeId, seed: u64) -> Config {
         Config {
             id,
@@ -31,6 +35,7 @@ impl Config {
             heartbeat_interval: Duration::from_millis(100),
             max_inflight_messages: 64,
             max_pending_requests: 65_536,
+            trailing_entries: 10_000,
         }
     }
 }

@@ -4,10 +4,14 @@
 //! refused. What goes out is a promise: it exceeds neither what is durable here nor what this leader's appends have
 //! matched, since a durable suffix of an older leader vouches for nothing.
 
-use super::{DropReason, Now, server::Server};
+use super::{
+    DropReason, Now,
+    server::Server,
+    snapshot::{Origin, log_change},
+};
 use crate::{
     message::MessageBody,
-    types::{Entry, EntryId, LogIndex, NodeId},
+    types::{Entry, EntryId, LogIndex, NodeId, StagedSnapshot},
 };
 
 /// A node that follows a leader, or waits for one.
@@ -71,20 +75,8 @@ impl Follower {
 
     /// Takes an append from `leader`, who leads in the current term.
     pub(super) fn append(&mut self, server: &mut Server, leader: NodeId, append: Append) {
-        let following = self.following.get_or_insert(Following {
-            leader,
-            heard: server.now,
-            round: 0,
-            verified: LogIndex::ZERO,
-            acknowledged: LogIndex::ZERO,
-            owes_answer: false,
-        });
-        if following.leader != leader {
-            return server.drop(DropReason::Impossible);
-        }
-        following.heard = server.now;
+        let Some(following) = self.hear(server, leader) else { return server.drop(DropReason::Impossible) };
         following.round = following.round.max(append.round);
-        self.deadline = server.draw_election_deadline();
         let Append { prev, entries, commit, .. } = append;
         // What lies before the base is committed, so the leader's log holds it too, and refusing it would tell nothing.
         if prev.index >= server.log.base().index && !server.log.contains(prev) {
@@ -100,15 +92,57 @@ impl Follower {
         following.matched(server, prev.index, &entries, commit);
     }
 
+    /// Takes a snapshot from `leader`, who leads in the current term, if it goes beyond what is committed here.
+    pub(super) fn install(&mut self, server: &mut Server, leader: NodeId, staged: StagedSnapshot) {
+        let Some(following) = self.hear(server, leader) else {
+            return server.refuse_snapshot(staged, DropReason::Impossible);
+        };
+        let last = staged.meta.last;
+        let latest = server.snapshots.queued();
+        let conflicts = server.log.term(last.index).is_some_and(|term| term != last.term);
+        let settled = server.commit.max(following.verified);
+        let goes_back = last.index > latest.index && last.term < latest.term.max(server.commit_term());
+        if goes_back || (conflicts && last.index <= settled) {
+            return server.refuse_snapshot(staged, DropReason::Impossible);
+        }
+        following.owes_answer = true;
+        if last.index <= server.commit.max(latest.index) {
+            // What is committed here, every leader's log holds.
+            following.verified = following.verified.max(server.commit);
+            return server.discard(staged);
+        }
+        let log = log_change(server, last);
+        server.publish(staged, log, Origin::Received);
+        following.verified = following.verified.max(last.index);
+    }
+
     /// Says what is durable, if the leader waits for that or has not heard it; not before the term is durable too.
     pub(super) fn answer(&mut self, server: &mut Server) {
         let Some(following) = &mut self.following else { return };
-        let matched = following.verified.min(server.saves.durable());
+        let matched = following.verified.min(server.vouched());
         if (following.owes_answer || matched > following.acknowledged) && server.saves.vote_is_durable() {
             following.owes_answer = false;
             following.acknowledged = matched;
             server.send(following.leader, MessageBody::Appended { matched, round: following.round });
         }
+    }
+
+    /// Has heard from `leader`; `None` if another one leads in this term.
+    fn hear(&mut self, server: &mut Server, leader: NodeId) -> Option<&mut Following> {
+        let following = self.following.get_or_insert(Following {
+            leader,
+            heard: server.now,
+            round: 0,
+            verified: LogIndex::ZERO,
+            acknowledged: LogIndex::ZERO,
+            owes_answer: false,
+        });
+        if following.leader != leader {
+            return None;
+        }
+        following.heard = server.now;
+        self.deadline = server.draw_election_deadline();
+        Some(following)
     }
 
     /// Checks that nothing counts as matched beyond the end of the log.

@@ -36,11 +36,9 @@ impl Raft {
 
     /// Why a message is dropped before its term is even looked at.
     fn refuse(&self, message: &Message) -> Option<DropReason> {
-        let members = &self.server.conf().members;
         if message.to != self.server.id() || message.from == self.server.id() {
             Some(DropReason::NotForUs)
-        } else if !members.is_empty() && !members.contains_key(&message.from) {
-            // A node without a configuration, which waits to be told one, believes whoever speaks to it.
+        } else if !self.server.may_be_member(message.from) {
             Some(DropReason::NotAMember)
         } else if !claims::is_plausible(message) {
             Some(DropReason::Impossible)

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 
 use super::{
-    Now, ProposeOutcome, ReadOutcome, Replicate, RequestId, progress::Progress, quorum, reads::Reads, server::Server,
+    Now, ProposeOutcome, ReadOutcome, Replicate, RequestId, SendSnapshot, progress::Progress, quorum, reads::Reads,
+    server::Server,
 };
 use crate::{
     message::MessageBody,
@@ -58,6 +59,20 @@ impl Leader {
     pub(super) fn unreachable(&mut self, peer: NodeId) {
         if let Some(progress) = self.peers.get_mut(&peer) {
             progress.unreachable();
+        }
+    }
+
+    /// What became of the snapshot for `peer`.
+    pub(super) fn snapshot_sent(&mut self, peer: NodeId, ok: bool, now: Now) {
+        if let Some(progress) = self.peers.get_mut(&peer) {
+            progress.snapshot_sent(ok, now);
+        }
+    }
+
+    /// Entries for `peer` were compacted away before they could be read.
+    pub(super) fn compacted(&mut self, peer: NodeId) {
+        if let Some(progress) = self.peers.get_mut(&peer) {
+            progress.compacted();
         }
     }
 
@@ -119,9 +134,10 @@ impl Leader {
         round: u64,
     ) -> bool {
         let Some(progress) = self.acknowledged(server.now, from, round) else { return false };
-        // The logs can agree at most up to our last entry that is neither beyond the hint nor of a larger term.
-        let agree = server.log.last_not_after(hint.index, hint.term).unwrap_or(server.log.base());
-        let moved = progress.rejected(prev.index, agree.index);
+        // The logs can agree at most up to our last entry that is neither beyond the hint nor of a larger term. If that lies
+        // before the log, what the peer lacks can only come in a snapshot.
+        let agree = server.log.last_not_after(hint.index, hint.term).map(|id| id.index);
+        let moved = progress.rejected(prev.index, agree.unwrap_or(server.log.base().index.prev()));
         self.confirm_reads(server);
         moved
     }
@@ -148,9 +164,15 @@ impl Leader {
         let window = server.config.max_inflight_messages;
         for (to, progress) in &mut self.peers {
             let prev = progress.next_index.prev();
-            // An entry before the log can only come in a snapshot.
-            if let Some(prev_term) = server.log.term(prev)
-                && let Some(end) = progress.send(server.log.last_index(), window, server.now)
+            let Some(prev_term) = server.log.term(prev) else {
+                // What comes before the log can only come in a snapshot; until it is published, a read finds an older one.
+                let published = server.snapshots.published().index;
+                if published >= server.log.base().index && progress.send_snapshot(published) {
+                    server.out.send_snapshots.push(SendSnapshot { to: *to, term: server.term });
+                }
+                continue;
+            };
+            if let Some(end) = progress.send(server.log.last_index(), window, server.now)
             {
                 progress.told_commit = progress.told_commit.max(server.commit);
                 server.out.replicates.push(Replicate {
@@ -185,6 +207,7 @@ impl Leader {
             "leads in term {} without a durable vote of its own",
             server.term
         );
+        assert!(!server.snapshots.is_installing(), "a leader installs a snapshot");
         assert_eq!(last.term, server.term, "the leader's log ends with {last}");
         assert!(self.proposals.back().is_none_or(|(index, _)| *index <= last.index), "a proposal beyond {last}");
         assert!(

@@ -6,7 +6,7 @@
 //! The folder as a table of contents: `server` is what a node has in every role, and `follower`, `pre_candidate`,
 //! `candidate` and `leader` are the roles; `inbound` admits messages, `claims` says what no correct node sends,
 //! `elections` moves a node from role to role; `saves` knows what is durable, `progress` what a peer holds, `reads`
-//! which reads are confirmed, `quorum` what a majority has done.
+//! which reads are confirmed, `quorum` what a majority has done, `snapshot` what becomes of snapshots.
 
 mod candidate;
 mod claims;
@@ -25,6 +25,7 @@ mod restore;
 mod role;
 mod saves;
 mod server;
+mod snapshot;
 mod status;
 mod time;
 
@@ -32,7 +33,7 @@ use self::{follower::Follower, role::RoleState, server::Server};
 
 pub use config::Config;
 pub use event::{Event, RequestId};
-pub use ready::{ProposeOutcome, ReadOutcome, Ready, Replicate, Save, SaveId};
+pub use ready::{ProposeOutcome, ReadOutcome, Ready, Replicate, Save, SaveId, SendSnapshot};
 pub use restore::bootstrap;
 pub use status::{DropReason, PeerStatus, Role, Status, Summary};
 pub use time::Now;
@@ -43,7 +44,9 @@ use crate::types::{LogIndex, Term};
 ///
 /// What it holds at all times (checked after every step, release builds included):
 /// - neither term nor commit index ever moves back;
-/// - `base <= commit <= last`, `durable <= last`, and no entry bears a term above the node's own;
+/// - `base <= commit <= last` (but for a base that a received snapshot has set, until that is published), `durable <= last`,
+///   and no entry bears a term above the node's own;
+/// - nothing is dropped from the log that no snapshot holds, published or in the queue before it;
 /// - a candidate has voted for itself; a leader's vote for itself is durable, and its log ends with an entry of its term;
 /// - a follower has told its leader of nothing beyond what the leader's appends have matched;
 /// - what a leader knows of a peer fits its log, and no window and no queue of requests is overfull.
@@ -85,6 +88,20 @@ impl Raft {
             Event::Unreachable { peer } => {
                 if let RoleState::Leader(leader) = &mut self.role {
                     leader.unreachable(peer);
+                }
+            }
+            Event::SnapshotTaken { staged } => self.snapshot(staged),
+            Event::SnapshotStaged { from, term, staged } => self.cond_install_snapshot(from, term, staged),
+            Event::SnapshotSent { to, term, ok } => {
+                if let RoleState::Leader(leader) = &mut self.role
+                    && term == self.server.term
+                {
+                    leader.snapshot_sent(to, ok, self.server.now);
+                }
+            }
+            Event::Compacted { peer } => {
+                if let RoleState::Leader(leader) = &mut self.role {
+                    leader.compacted(peer);
                 }
             }
         }
@@ -143,6 +160,7 @@ impl Raft {
             durable: server.saves.durable(),
             base: server.log.base(),
             last: server.log.last(),
+            snapshot: server.snapshots.published(),
             conf_state: server.conf().clone(),
             peers,
             dropped: server.dropped().clone(),

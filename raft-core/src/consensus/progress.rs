@@ -13,7 +13,8 @@ use crate::types::LogIndex;
 /// Invariants ([`Progress::check`]):
 /// - `match_index < next_index`;
 /// - in a pipeline, `inflight` rises, lies above `match_index`, and ends just before `next_index`;
-/// - no more is in flight than the window allows.
+/// - no more is in flight than the window allows;
+/// - a snapshot that was sent does not go beyond the log.
 #[derive(Debug)]
 pub(super) struct Progress {
     /// The last index known to be durable there; monotone within the term.
@@ -37,6 +38,19 @@ enum Sending {
     Probe { awaits_answer: bool },
     /// The peer follows: entries leave as they come; what is in flight, by last index.
     Pipeline { inflight: VecDeque<LogIndex> },
+    /// The peer lacks what the log has dropped; it gets heartbeats only. The snapshot for it holds at least everything up to
+    /// `upto`.
+    Snapshot { upto: LogIndex, stage: SnapshotStage },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SnapshotStage {
+    /// The driver sends it.
+    UnderWay,
+    /// The peer has it staged, and is to say when it is durable.
+    Sent,
+    /// It did not arrive. Another is sent when the peer has been heard, at the pace of heartbeats.
+    Failed,
 }
 
 impl Progress {
@@ -78,6 +92,38 @@ impl Progress {
                 self.next_index = last_index.next();
                 Some(self.next_index)
             }
+            Sending::Snapshot { .. } => None,
+        }
+    }
+
+    /// Whether a snapshot is to be sent now, which holds at least everything up to `upto`: once. Counts it as sent.
+    pub(super) fn send_snapshot(&mut self, upto: LogIndex) -> bool {
+        if matches!(self.sending, Sending::Snapshot { .. }) {
+            return false;
+        }
+        self.sending = Sending::Snapshot { upto, stage: SnapshotStage::UnderWay };
+        true
+    }
+
+    /// What became of the snapshot under way, if one is.
+    pub(super) fn snapshot_sent(&mut self, ok: bool, now: Now) {
+        let Sending::Snapshot { upto, stage } = &mut self.sending else { return };
+        if *stage != SnapshotStage::UnderWay {
+            return;
+        }
+        self.quiet_since = now;
+        if ok {
+            *stage = SnapshotStage::Sent;
+            self.next_index = self.next_index.max(upto.next());
+        } else {
+            *stage = SnapshotStage::Failed;
+        }
+    }
+
+    /// What was to be sent is not in the log any more: the log begins behind it.
+    pub(super) fn compacted(&mut self) {
+        if !matches!(self.sending, Sending::Snapshot { .. }) {
+            self.back_to_probe(false);
         }
     }
 
@@ -93,7 +139,10 @@ impl Progress {
             Sending::Probe { .. } if matched >= self.next_index => {
                 self.sending = Sending::Pipeline { inflight: VecDeque::new() };
             }
-            Sending::Probe { .. } => {}
+            Sending::Snapshot { upto, .. } if matched >= *upto => {
+                self.sending = Sending::Pipeline { inflight: VecDeque::new() };
+            }
+            Sending::Probe { .. } | Sending::Snapshot { .. } => {}
             Sending::Pipeline { inflight } => inflight.retain(|last| *last > matched),
         }
         self.next_index = self.next_index.max(matched.next());
@@ -105,6 +154,7 @@ impl Progress {
         let current = match self.sending {
             Sending::Probe { .. } => prev.next() == self.next_index,
             Sending::Pipeline { .. } => prev < self.next_index,
+            Sending::Snapshot { .. } => false,
         };
         let next_index = hint.max(self.match_index).next();
         if !current || prev <= self.match_index || next_index == prev.next() {
@@ -118,20 +168,23 @@ impl Progress {
     /// The peer answers, so it lives; but what was sent this long ago has brought nothing: it was lost, or the peer's disk
     /// is slow. Goes back to one entry at a time, which costs little in the second case.
     pub(super) fn retry_if_quiet(&mut self, patience: Duration, now: Now) {
-        if !self.is_inflight() || now - self.quiet_since < patience {
+        if !self.awaits_anything() || now - self.quiet_since < patience {
             return;
         }
         self.quiet_since = now;
         match &mut self.sending {
             Sending::Probe { awaits_answer } => *awaits_answer = false,
             Sending::Pipeline { .. } => self.back_to_probe(false),
+            // However long it takes: the driver says how it ends.
+            Sending::Snapshot { stage: SnapshotStage::UnderWay, .. } => {}
+            Sending::Snapshot { .. } => self.sending = Sending::Probe { awaits_answer: false },
         }
     }
 
     /// The transport has lost something on the way there. Nothing is sent again before the peer has been heard, or
     /// sending and failing would chase each other.
     pub(super) fn unreachable(&mut self) {
-        if self.is_inflight() {
+        if self.is_inflight() && !matches!(self.sending, Sending::Snapshot { .. }) {
             self.quiet_since = Now::default();
             if matches!(self.sending, Sending::Pipeline { .. }) {
                 self.back_to_probe(true);
@@ -146,7 +199,12 @@ impl Progress {
 
     /// What the status tells of it.
     pub(super) fn status(&self) -> PeerStatus {
-        PeerStatus { match_index: self.match_index, next_index: self.next_index, inflight: self.inflight() }
+        PeerStatus {
+            match_index: self.match_index,
+            next_index: self.next_index,
+            inflight: self.inflight(),
+            needs_snapshot: matches!(self.sending, Sending::Snapshot { .. }),
+        }
     }
 
     /// Checks the invariants listed on the type.
@@ -155,6 +213,9 @@ impl Progress {
             self.match_index < self.next_index && self.next_index <= last_index.next(),
             "{self:?} does not fit a log that ends at {last_index}"
         );
+        if let Sending::Snapshot { upto, .. } = &self.sending {
+            assert!(*upto <= last_index, "{self:?} does not fit a log that ends at {last_index}");
+        }
         if let Sending::Pipeline { inflight } = &self.sending {
             assert!(
                 inflight.iter().is_sorted_by(|a, b| a < b)
@@ -170,7 +231,12 @@ impl Progress {
         match &self.sending {
             Sending::Probe { awaits_answer } => usize::from(*awaits_answer),
             Sending::Pipeline { inflight } => inflight.len(),
+            Sending::Snapshot { stage, .. } => usize::from(*stage == SnapshotStage::UnderWay),
         }
+    }
+
+    fn awaits_anything(&self) -> bool {
+        self.is_inflight() || matches!(self.sending, Sending::Snapshot { .. })
     }
 
     fn back_to_probe(&mut self, awaits_answer: bool) {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::RequestId;
 use crate::{
     message::Message,
-    types::{EntryId, LogIndex, NodeId, RaftStateUpdate, Term},
+    types::{EntryId, LogIndex, NodeId, RaftStateUpdate, SnapshotMeta, StagedSnapshot, Term},
 };
 
 /// Everything to be done since the last one, as a plain struct.
@@ -22,8 +22,15 @@ pub struct Ready {
     pub messages: Vec<Message>,
     /// To be filled with entries and sent.
     pub replicates: Vec<Replicate>,
-    /// To be applied: durable here and committed. Continues where the last one ended.
+    /// To be applied: durable here and committed. Continues where the last one ended, or the last `restore`.
     pub apply: Option<Range<LogIndex>>,
+    /// The state machine is to be restored from the published snapshot, which is this one or a newer; what it was still
+    /// given to apply is superseded. Reported by [`Event::Applied`](super::Event::Applied); no `apply` comes before that.
+    pub restore: Option<SnapshotMeta>,
+    /// The published snapshot is to be sent.
+    pub send_snapshots: Vec<SendSnapshot>,
+    /// Stages that are not wanted any more, to be removed from the storage.
+    pub discard: Vec<StagedSnapshot>,
     /// Answers to proposals.
     pub proposals: Vec<(RequestId, ProposeOutcome)>,
     /// Answers to reads.
@@ -48,6 +55,20 @@ pub struct Save {
     pub id: SaveId,
     /// What changes.
     pub update: RaftStateUpdate,
+    /// What it publishes in the same atomic step.
+    pub snapshot: Option<StagedSnapshot>,
+}
+
+/// The published snapshot is to be sent to one peer, which needs entries that the log has dropped.
+///
+/// Answered by [`Event::SnapshotSent`](super::Event::SnapshotSent), also if it could not even begin: until then the peer
+/// gets heartbeats only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SendSnapshot {
+    /// To whom.
+    pub to: NodeId,
+    /// In which term this node leads.
+    pub term: Term,
 }
 
 /// Entries to be sent to one peer, without the entries: the peer's task reads them and splits them by bytes into

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use super::{Save, SaveId};
 use crate::{
     message::Message,
-    types::{Entry, HardState, LogChange, LogIndex, RaftStateUpdate},
+    types::{Entry, HardState, LogChange, LogIndex, RaftStateUpdate, StagedSnapshot},
 };
 
 /// How many messages may wait for a save; more are dropped, as any network may.
@@ -18,7 +18,7 @@ const MAX_WITHHELD_MESSAGES: usize = 1024;
 /// The saves of one node.
 ///
 /// Invariants ([`Saves::check`]):
-/// - `completed <= issued`, and `outstanding` holds the saves between them, in order;
+/// - `completed <= issued`, and `outstanding` holds the saves between them, in order, the `prepared` ones at its end;
 /// - nothing vouches beyond the last entry of the log;
 /// - messages are withheld in the order of the saves they wait for, and none waits for a completed one.
 #[doc(alias = "persist")]
@@ -27,7 +27,9 @@ pub(super) struct Saves {
     issued: SaveId,
     completed: SaveId,
     outstanding: VecDeque<Outstanding>,
-    /// The last hard state that was handed out or restored.
+    /// Numbered and not yet handed out.
+    prepared: Vec<Save>,
+    /// The last hard state that was put into a save or restored.
     hard_state: HardState,
     /// The save that holds the current term and vote.
     holds_vote: SaveId,
@@ -51,6 +53,7 @@ impl Saves {
             issued: SaveId(0),
             completed: SaveId(0),
             outstanding: VecDeque::new(),
+            prepared: Vec::new(),
             hard_state,
             holds_vote: SaveId(0),
             entries: Vec::new(),
@@ -79,29 +82,34 @@ impl Saves {
         let Some(first) = entries.first() else { return };
         // What is replaced is durable no longer, and earlier saves, complete or not, prove nothing about what replaces it.
         let kept = first.index.prev();
-        self.durable = self.durable.min(kept);
-        for save in &mut self.outstanding {
-            save.through = save.through.min(kept);
-        }
+        self.vouch_at_most(kept);
         let pending = self.entries.partition_point(|entry| entry.index < first.index);
         self.entries.truncate(pending);
         self.entries.extend_from_slice(entries);
     }
 
-    /// The next save, if anything but the commit index has changed: that one alone is not worth a sync, and rides along.
-    pub(super) fn take(&mut self, hard_state: HardState) -> Option<Save> {
-        let id = self.next_id();
-        if self.entries.is_empty() && self.holds_vote != id {
-            return None;
+    /// The log was cut or compacted as `log` says, and `staged` is to be published in the same save: its number.
+    pub(super) fn publish(&mut self, hard_state: HardState, staged: StagedSnapshot, log: LogChange) -> SaveId {
+        if matches!(log, LogChange::Reset { .. }) {
+            // No entry is left that anything under way could vouch for.
+            self.entries.clear();
+            self.vouch_at_most(LogIndex::ZERO);
         }
-        let entries = std::mem::take(&mut self.entries);
-        let through = entries.last().map_or(LogIndex::ZERO, |entry| entry.index);
-        let log = if entries.is_empty() { LogChange::Keep } else { LogChange::Append(entries) };
-        let changed = (hard_state != self.hard_state).then_some(hard_state);
-        self.issued = id;
-        self.hard_state = hard_state;
-        self.outstanding.push_back(Outstanding { id, through });
-        Some(Save { id, update: RaftStateUpdate { hard_state: changed, log } })
+        // A save has one change of the log, and what came before this one goes before it.
+        self.prepare_append(hard_state);
+        let last = staged.meta.last.index;
+        // What the snapshot holds is committed: a crash must not bring back the one without the other.
+        let hard_state = HardState { commit: hard_state.commit.max(last), ..hard_state };
+        self.prepare(hard_state, log, last, Some(staged))
+    }
+
+    /// The next saves, if anything but the commit index has changed: that one alone is not worth a sync, and rides along.
+    pub(super) fn take(&mut self, hard_state: HardState) -> Vec<Save> {
+        self.prepare_append(hard_state);
+        if self.holds_vote == self.next_id() {
+            self.prepare(hard_state, LogChange::Keep, LogIndex::ZERO, None);
+        }
+        std::mem::take(&mut self.prepared)
     }
 
     /// The save `id` is durable, and every earlier one.
@@ -155,6 +163,41 @@ impl Saves {
             self.withheld.front().is_none_or(|(awaits, _)| *awaits > self.completed),
             "a message still waits for a save that has completed"
         );
+    }
+
+    /// Numbers a save of the entries that wait for one.
+    fn prepare_append(&mut self, hard_state: HardState) {
+        let entries = std::mem::take(&mut self.entries);
+        if let Some(last) = entries.last().map(|entry| entry.index) {
+            self.prepare(hard_state, LogChange::Append(entries), last, None);
+        }
+    }
+
+    /// Numbers a save whose completion vouches for what the log holds up to `through`.
+    fn prepare(
+        &mut self,
+        hard_state: HardState,
+        log: LogChange,
+        through: LogIndex,
+        snapshot: Option<StagedSnapshot>,
+    ) -> SaveId {
+        let id = self.next_id();
+        // A commit index that went ahead with a snapshot is not taken back.
+        let hard_state = HardState { commit: hard_state.commit.max(self.hard_state.commit), ..hard_state };
+        let changed = (hard_state != self.hard_state).then_some(hard_state);
+        self.issued = id;
+        self.hard_state = hard_state;
+        self.outstanding.push_back(Outstanding { id, through });
+        self.prepared.push(Save { id, update: RaftStateUpdate { hard_state: changed, log }, snapshot });
+        id
+    }
+
+    /// Whatever lies beyond `kept` was replaced: it is durable no longer, and no earlier save vouches for it.
+    fn vouch_at_most(&mut self, kept: LogIndex) {
+        self.durable = self.durable.min(kept);
+        for save in &mut self.outstanding {
+            save.through = save.through.min(kept);
+        }
     }
 
     fn next_id(&self) -> SaveId {

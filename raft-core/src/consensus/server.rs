@@ -5,10 +5,16 @@
 
 use std::collections::BTreeMap;
 
-use super::{Config, DropReason, Now, ProposeOutcome, ReadOutcome, Ready, RequestId, SaveId, saves::Saves};
+use super::{
+    Config, DropReason, Now, ProposeOutcome, ReadOutcome, Ready, RequestId, SaveId,
+    saves::Saves,
+    snapshot::{Origin, Snapshots},
+};
 use crate::{
     message::{Message, MessageBody},
-    types::{ConfState, Entry, EntryId, HardState, LogIndex, LogOutline, NodeId, SnapshotMeta, Term},
+    types::{
+        ConfState, Entry, EntryId, HardState, LogChange, LogIndex, LogOutline, NodeId, SnapshotMeta, StagedSnapshot, Term,
+    },
 };
 
 /// The highest term a node enters or believes: beyond it none would be left to campaign in.
@@ -16,8 +22,10 @@ pub(super) const MAX_TERM: Term = Term(u64::MAX - 1);
 
 /// What a node has in every role.
 ///
-/// Invariants ([`Server::check`]), beside those of [`Saves`]:
-/// - `base <= commit <= last`, and no entry bears a term above the node's own;
+/// Invariants ([`Server::check`]), beside those of [`Saves`] and [`Snapshots`]:
+/// - `base <= commit <= last`, but for the base that a received snapshot has set, until that is published; and no entry
+///   bears a term above the node's own;
+/// - the base lies in the latest snapshot, published or in the queue;
 /// - `applied <= handed_out`: nothing was applied that was not handed out.
 #[derive(Debug)]
 pub(super) struct Server {
@@ -28,13 +36,17 @@ pub(super) struct Server {
     pub(super) log: LogOutline,
     pub(super) commit: LogIndex,
     pub(super) saves: Saves,
+    pub(super) snapshots: Snapshots,
     /// What gathers until it is asked for.
     pub(super) out: Ready,
-    /// The configuration as of the log's base.
+    /// The configuration as of the latest snapshot. Where the log still holds entries of that, a configuration among them is
+    /// this one.
     base_conf: ConfState,
     applied: LogIndex,
-    /// Up to where entries were handed out to be applied.
+    /// Up to where entries, or a snapshot of them, were handed out to the state machine.
     handed_out: LogIndex,
+    /// What the state machine must hold before it is given more: what it was told to restore.
+    restoring: LogIndex,
     rng: fastrand::Rng,
     dropped: BTreeMap<DropReason, u64>,
 }
@@ -49,16 +61,21 @@ impl Server {
         applied: LogIndex,
         now: Now,
     ) -> Server {
+        // A machine that ends before the log begins can only be restored.
+        let restore = (applied < log.base().index).then(|| snapshot.clone());
+        let restoring = restore.as_ref().map_or(LogIndex::ZERO, |meta| meta.last.index);
         Server {
             now,
             term: hard_state.term,
             vote: hard_state.vote,
             commit: hard_state.commit.max(applied).max(snapshot.last.index).min(log.last_index()),
             saves: Saves::new(hard_state, log.last_index()),
-            out: Ready::default(),
+            snapshots: Snapshots::new(snapshot.last),
+            out: Ready { restore, ..Ready::default() },
             base_conf: snapshot.conf_state,
             applied,
-            handed_out: applied,
+            handed_out: applied.max(restoring),
+            restoring,
             rng: fastrand::Rng::with_seed(config.seed),
             dropped: BTreeMap::new(),
             log,
@@ -74,6 +91,34 @@ impl Server {
     /// The configuration in force: the last one in the log, committed or not (section 6).
     pub(super) fn conf(&self) -> &ConfState {
         self.log.configs().last().map_or(&self.base_conf, |(_, conf)| conf)
+    }
+
+    /// Whether `id` is a member. A node without a configuration, which waits to be told one, believes whoever speaks to it.
+    pub(super) fn may_be_member(&self, id: NodeId) -> bool {
+        let members = &self.conf().members;
+        id != self.id() && (members.is_empty() || members.contains_key(&id))
+    }
+
+    /// What a snapshot of the state after entry `index` stands for, if one can be made that is newer than the latest.
+    pub(super) fn snapshot_meta(&self, index: LogIndex) -> Option<SnapshotMeta> {
+        if index > self.applied || index <= self.snapshots.queued().index {
+            return None;
+        }
+        let term = self.log.term(index)?;
+        let conf = self.log.configs().iter().rev().find(|(at, _)| *at <= index);
+        let conf_state = conf.map_or(&self.base_conf, |(_, conf)| conf).clone();
+        Some(SnapshotMeta { last: EntryId { term, index }, conf_state })
+    }
+
+    /// The term of the last committed entry, as far as the log tells.
+    pub(super) fn commit_term(&self) -> Term {
+        self.log.term(self.commit).unwrap_or(Term::ZERO)
+    }
+
+    /// Up to where what is durable here may be acknowledged: not what a snapshot holds that is still to be published.
+    pub(super) fn vouched(&self) -> LogIndex {
+        let durable = self.saves.durable();
+        if self.snapshots.is_installing() { durable.min(self.commit) } else { durable }
     }
 
     /// Whether this node may campaign: only voters do, and only while there are terms and indexes left.
@@ -123,6 +168,9 @@ impl Server {
     /// The save `id` is durable, and every earlier one: what waited for it may leave.
     pub(super) fn saved(&mut self, id: SaveId) {
         self.saves.complete(id);
+        if let Some(installed) = self.snapshots.complete(id) {
+            self.installed(installed);
+        }
         while let Some(message) = self.saves.release() {
             self.out.messages.push(message);
         }
@@ -144,15 +192,49 @@ impl Server {
         Ok(())
     }
 
-    /// Knows of a commit index; it never moves back.
+    /// Knows of a commit index; it never moves back. Before a received snapshot is published, it does not move: a crash
+    /// would bring the old log back, which may hold another's entries there. The leader tells it again.
     pub(super) fn commit_to(&mut self, index: LogIndex) {
-        self.commit = self.commit.max(index);
+        if !self.snapshots.is_installing() {
+            self.commit = self.commit.max(index);
+        }
     }
 
-    /// The state machine has applied everything up to `index`.
+    /// Changes the log and publishes `staged`, in one save.
+    pub(super) fn publish(&mut self, staged: StagedSnapshot, log: LogChange, origin: Origin) {
+        let meta = staged.meta.clone();
+        let changed = match &log {
+            LogChange::CompactTo(id) => self.log.compact_to(*id),
+            LogChange::Reset { base } => {
+                self.log.reset(*base);
+                Ok(())
+            }
+            LogChange::Keep | LogChange::Append(_) => Ok(()),
+        };
+        assert!(changed.is_ok(), "a snapshot at {} does not fit the log: {changed:?}", meta.last);
+        self.base_conf = meta.conf_state.clone();
+        let id = self.saves.publish(self.hard_state(), staged, log);
+        self.snapshots.publishing(id, meta, origin);
+    }
+
+    /// A stage is not wanted.
+    pub(super) fn discard(&mut self, staged: StagedSnapshot) {
+        self.out.discard.push(staged);
+    }
+
+    /// A stage is not wanted, and counted, because something is wrong with it.
+    pub(super) fn refuse_snapshot(&mut self, staged: StagedSnapshot, reason: DropReason) {
+        self.drop(reason);
+        self.discard(staged);
+    }
+
+    /// The state machine holds everything up to `index`. A restore may have found a newer snapshot than the one it was
+    /// asked for.
     pub(super) fn applied_to(&mut self, index: LogIndex) {
-        assert!(index <= self.handed_out, "{index} applied, but only {} was handed out", self.handed_out);
+        let reachable = self.handed_out.max(self.snapshots.queued().index);
+        assert!(index <= reachable, "{index} applied, but only {reachable} was handed out");
         self.applied = self.applied.max(index);
+        self.handed_out = self.handed_out.max(index);
     }
 
     /// Answers a proposal.
@@ -175,10 +257,11 @@ impl Server {
     /// Everything gathered, with the next save, and what is both committed and durable to be applied.
     pub(super) fn take_ready(&mut self) -> Ready {
         let mut ready = std::mem::take(&mut self.out);
-        let hard_state = HardState { term: self.term, vote: self.vote, commit: self.commit };
-        ready.saves.extend(self.saves.take(hard_state));
+        ready.saves = self.saves.take(self.hard_state());
         let end = self.commit.min(self.saves.durable());
-        if end > self.handed_out {
+        // Not between a received snapshot and its restore: the log may not hold what comes before it any more.
+        let restored = self.applied >= self.restoring && !self.snapshots.is_installing();
+        if end > self.handed_out && restored {
             ready.apply = Some(self.handed_out.next()..end.next());
             self.handed_out = end;
         }
@@ -189,12 +272,30 @@ impl Server {
     pub(super) fn check(&self) {
         let (base, last) = (self.log.base().index, self.log.last());
         assert!(
-            base <= self.commit && self.commit <= last.index,
+            (base <= self.commit || self.snapshots.is_installing()) && self.commit <= last.index,
             "commit {} lies outside the log, which has base {base} and ends at {last}",
             self.commit
         );
         assert!(last.term <= self.term, "the log ends with {last} in term {}", self.term);
         assert!(self.applied <= self.handed_out, "{} applied of {} handed out", self.applied, self.handed_out);
+        let snapshot = self.snapshots.queued();
+        assert!(base <= snapshot.index, "the log begins after {base}, but no snapshot goes beyond {snapshot}");
         self.saves.check(last.index);
+        self.snapshots.check();
+    }
+
+    /// A received snapshot is published: what it holds is committed, and the state machine is told to take it.
+    fn installed(&mut self, meta: SnapshotMeta) {
+        let index = meta.last.index;
+        self.commit = self.commit.max(index);
+        if index > self.applied {
+            self.restoring = index;
+            self.handed_out = self.handed_out.max(index);
+            self.out.restore = Some(meta);
+        }
+    }
+
+    fn hard_state(&self) -> HardState {
+        HardState { term: self.term, vote: self.vote, commit: self.commit }
     }
 }

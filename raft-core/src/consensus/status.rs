@@ -58,6 +58,8 @@ pub struct Status {
     pub base: EntryId,
     /// The last entry, durable or not.
     pub last: EntryId,
+    /// The last entry of the published snapshot; 0 without one.
+    pub snapshot: EntryId,
     /// The configuration in force.
     pub conf_state: ConfState,
     /// On a leader, every other member.
@@ -88,6 +90,8 @@ pub struct PeerStatus {
     pub match_index: LogIndex,
     /// The next index to be sent.
     pub next_index: LogIndex,
-    /// Messages under way.
+    /// Messages under way, a snapshot among them.
     pub inflight: usize,
+    /// Whether it needs a snapshot, or has just been sent one.
+    pub needs_snapshot: bool,
 }

@@ -4,8 +4,8 @@
 //! what it must bring about. Nothing happens that no command asks for: no time passes, nothing is delivered or saved.
 //!
 //! ```text
-//! cluster 1 2 3 [window=N] [pending=N] [keep=1]   founders, started; `keep`: what is applied survives a crash
-//! disk 2 term=3 [vote=1] [commit=1] terms=1,1,3   node 2 starts again, from such a log
+//! cluster 1 2 3 [window=N] [pending=N] [trailing=N] [keep=1]   founders, started; `keep`: what is applied survives a crash
+//! disk 2 term=3 [vote=1] [commit=1] terms=1,1,3 [snapshot=2 [base=1]]   node 2 starts again, from such a log
 //! elect 1                 node 1 is made leader and everything settles, silently
 //! settle                  saves complete and messages arrive until nothing moves, silently
 //! timeout 1               time passes until node 1's deadline, and it is told
@@ -17,6 +17,13 @@
 //! save 1 | saves 1        the oldest save completes | all of them
 //! propose 1 a b | read 1  requests, numbered p1, p2, .. and r1, r2, ..; one batch
 //! unreachable 1 2         node 1's transport could not reach node 2
+//! take 1 [4]              a snapshot of what node 1 has applied (or of the state after entry 4) is taken and staged
+//! claim 1 2-9             node 1 is told that it has taken a snapshot that ends with 2-9
+//! stage 1->2              the snapshot under way on a link arrives and is staged
+//! forge 1->2 term=3 terms=1,1,3   a snapshot nobody sent is staged: of such a log
+//! sent 1->2 | unsent 1->2 the sender learns that it arrived, or that it did not
+//! restored 2              node 2's state machine is restored
+//! compacted 1 2           a read for node 2 met compaction
 //! crash 1 [2]             loses its memory, and every save under way but the first two
 //! restart 1
 //! status 1 | log 1 | peers 1 | pending 1
@@ -83,6 +90,17 @@ fn command_in(world: &mut World, command: &str) -> Vec<String> {
         "propose" => world.propose(node(), &args[1..]),
         "read" => world.read(node()),
         "unreachable" => world.unreachable(node(), notation::node(args[1])),
+        "take" => world.take(node(), args.get(1).map(|index| index.parse().expect("an index"))),
+        "claim" => world.claim(node(), notation::entry_id(args[1])),
+        "stage" => world.stage(notation::link(args[0])),
+        "forge" => {
+            let fields = args[1..].iter().filter_map(|arg| arg.split_once('=')).collect();
+            world.forge(notation::link(args[0]), &fields);
+        }
+        "sent" => world.sent(notation::link(args[0]), true),
+        "unsent" => world.sent(notation::link(args[0]), false),
+        "restored" => world.restored(node()),
+        "compacted" => world.compacted(node(), notation::node(args[1])),
         "crash" => world.crash(node(), args.get(1).map_or(0, |kept| kept.parse().expect("a number"))),
         "restart" => world.restart(node()),
         "status" => world.status(node()),

@@ -120,12 +120,20 @@ pub(crate) fn show_save(node: NodeId, save: &Save) -> String {
         }
         let _ = write!(said, " commit={}", hard_state.commit);
     }
+    if let Some(staged) = &save.snapshot {
+        let _ = write!(said, " snapshot={}", staged.meta.last);
+    }
     match &save.update.log {
         LogChange::Keep => {}
         LogChange::Append(entries) => {
             let _ = write!(said, " entries={}", show_entries(entries));
         }
-        other => panic!("scripts do not know {other:?}"),
+        LogChange::CompactTo(id) => {
+            let _ = write!(said, " compact={id}");
+        }
+        LogChange::Reset { base } => {
+            let _ = write!(said, " reset={base}");
+        }
     }
     said
 }

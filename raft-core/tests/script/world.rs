@@ -6,11 +6,12 @@ use std::{
 };
 
 use eraft_core::{
-    Config, DropReason, Entry, Event, LogIndex, Message, NodeId, Now, RequestId, Role, Save, Status, Term,
+    Config, DropReason, Entry, EntryId, Event, LogIndex, Message, NodeId, Now, RequestId, Role, Save, SnapshotMeta,
+    Status, Term,
 };
 
 use super::notation;
-use crate::support::{Disk, Machine, Output, voters};
+use crate::support::{Disk, Machine, Output, SnapshotTransfer, voters};
 
 type Link = (Option<NodeId>, Option<NodeId>);
 
@@ -25,6 +26,10 @@ pub(crate) struct World {
     delivered: BTreeMap<(NodeId, NodeId), Message>,
     /// Role, term and drops as last seen, to tell what has changed.
     seen: BTreeMap<NodeId, (Role, Term, BTreeMap<DropReason, u64>)>,
+    /// Snapshots on their way.
+    transfers: BTreeMap<(NodeId, NodeId), VecDeque<SnapshotTransfer>>,
+    /// Where a snapshot arrived, or was lost, and the sender was not told.
+    unreported: BTreeMap<(NodeId, NodeId), Term>,
     proposals: u64,
     reads: u64,
     trace: Vec<String>,
@@ -48,6 +53,7 @@ impl World {
                 match key {
                     "window" => config.max_inflight_messages = value,
                     "pending" => config.max_pending_requests = value,
+                    "trailing" => config.trailing_entries = value as u64,
                     "keep" => keeps_applied = value == 1,
                     _ => panic!("no such option: {option}"),
                 }
@@ -74,7 +80,13 @@ impl World {
         disk.state.hard_state.vote = fields.get("vote").map(|vote| notation::node(vote));
         disk.state.hard_state.commit = LogIndex(fields.get("commit").map_or(1, number));
         let log = eraft_core::LogChange::Append(entries);
-        disk.save(&Save { id: Default::default(), update: eraft_core::RaftStateUpdate { hard_state: None, log } });
+        let update = eraft_core::RaftStateUpdate { hard_state: None, log };
+        disk.save(&Save { id: Default::default(), update, snapshot: None }, &[]);
+        let index = |key: &str| fields.get(key).map(|text| LogIndex(number(text)));
+        if let Some(snapshot) = index("snapshot") {
+            let founding = disk.state.outline.configs()[0].1.clone();
+            disk.compact(index("base").unwrap_or(snapshot), snapshot, founding);
+        }
         self.restart(node);
         self.trace.clear();
     }
@@ -94,6 +106,7 @@ impl World {
             let running: Vec<NodeId> = self.running().collect();
             for node in &running {
                 self.save(*node, usize::MAX);
+                self.restored(*node);
             }
             let idle = running.iter().all(|node| self.machines[node].unsaved.is_empty());
             if idle && self.links.values().all(VecDeque::is_empty) {
@@ -181,6 +194,63 @@ impl World {
         self.step(node, [Event::Unreachable { peer }]);
     }
 
+    /// A snapshot of what `node` has applied, or of the state after `index`, is taken.
+    pub(crate) fn take(&mut self, node: NodeId, index: Option<u64>) {
+        let machine = self.machine(node).1;
+        let index = index.map_or(machine.status().expect("it runs").applied, LogIndex);
+        if let Some(staged) = machine.take_snapshot(index) {
+            self.step(node, [Event::SnapshotTaken { staged }]);
+        }
+    }
+
+    /// A snapshot that nobody took, of whatever the node holds in memory and of these ids, is said to be one of its own.
+    pub(crate) fn claim(&mut self, node: NodeId, last: EntryId) {
+        let machine = self.machine(node).1;
+        let conf_state = machine.status().expect("it runs").conf_state;
+        let staged = machine.stage(SnapshotMeta { last, conf_state }, Vec::new());
+        self.step(node, [Event::SnapshotTaken { staged }]);
+    }
+
+    /// A snapshot arrives; its sender does not know yet.
+    pub(crate) fn stage(&mut self, link: Link) {
+        let (from, to) = (link.0.expect("a sender"), link.1.expect("a receiver"));
+        let transfer = self.transfers.get_mut(&(from, to)).and_then(VecDeque::pop_front).expect("one is under way");
+        self.unreported.insert((from, to), transfer.term);
+        self.arrive(transfer);
+    }
+
+    /// A snapshot that nobody sent arrives: entries of these terms, from the first one on.
+    pub(crate) fn forge(&mut self, link: Link, fields: &BTreeMap<&str, &str>) {
+        let (from, to) = (link.0.expect("a sender"), link.1.expect("a receiver"));
+        let conf_state = self.machines[&to].status().expect("it runs").conf_state;
+        let founding = self.machines[&to].log[&LogIndex(1)].clone();
+        let terms = fields["terms"].split(',').map(|term| term.parse::<u64>().expect("a term"));
+        let made = terms.zip(1..).skip(1).map(|(term, at)| Entry::command(Term(term), LogIndex(at), format!("x{term}{at}")));
+        let entries: Vec<Entry> = std::iter::once(founding).chain(made).collect();
+        let last = entries.last().expect("the founding one").id();
+        let term = Term(fields["term"].parse().expect("a term"));
+        self.arrive(SnapshotTransfer { from, to, term, meta: SnapshotMeta { last, conf_state }, entries });
+    }
+
+    /// The sender learns what became of its snapshot.
+    pub(crate) fn sent(&mut self, link: Link, ok: bool) {
+        let (from, to) = (link.0.expect("a sender"), link.1.expect("a receiver"));
+        let under_way = self.transfers.get_mut(&(from, to)).and_then(VecDeque::pop_front).map(|transfer| transfer.term);
+        let term = self.unreported.remove(&(from, to)).or(under_way).expect("one is under way");
+        self.step(from, [Event::SnapshotSent { to, term, ok }]);
+    }
+
+    pub(crate) fn compacted(&mut self, node: NodeId, peer: NodeId) {
+        self.step(node, [Event::Compacted { peer }]);
+    }
+
+    pub(crate) fn restored(&mut self, node: NodeId) {
+        let (now, machine) = self.machine(node);
+        if machine.complete_restore(now) {
+            self.ready(node);
+        }
+    }
+
     pub(crate) fn crash(&mut self, node: NodeId, kept: usize) {
         self.machine(node).1.crash(kept);
     }
@@ -207,8 +277,11 @@ impl World {
         let Status { peers, .. } = self.machines[&node].status().expect("it runs");
         for (peer, known) in peers {
             self.trace.push(format!(
-                "{node} knows {peer}: match={} next={} inflight={}",
-                known.match_index, known.next_index, known.inflight
+                "{node} knows {peer}: match={} next={} inflight={}{}",
+                known.match_index,
+                known.next_index,
+                known.inflight,
+                if known.needs_snapshot { " needs a snapshot" } else { "" }
             ));
         }
     }
@@ -217,6 +290,11 @@ impl World {
         for message in self.links.iter().filter(|((from, _), _)| *from == node).flat_map(|(_, queue)| queue) {
             self.trace.push(format!("under way: {}", notation::show_message(message)));
         }
+    }
+
+    fn arrive(&mut self, SnapshotTransfer { from, to, term, meta, entries }: SnapshotTransfer) {
+        let staged = self.machine(to).1.stage(meta, entries);
+        self.step(to, [Event::SnapshotStaged { from, term, staged }]);
     }
 
     fn machine(&mut self, node: NodeId) -> (Now, &mut Machine) {
@@ -258,6 +336,15 @@ impl World {
         for message in output.messages {
             self.trace.push(notation::show_message(&message));
             self.links.entry((message.from, message.to)).or_default().push_back(message);
+        }
+        for transfer in output.transfers {
+            let SnapshotTransfer { from, to, term, meta, .. } = &transfer;
+            self.trace.push(format!("{from}->{to} snapshot {} term={term}", meta.last));
+            self.transfers.entry((*from, *to)).or_default().push_back(transfer);
+        }
+        self.trace.extend(output.discard.iter().map(|staged| format!("{node} discards {}", staged.meta.last)));
+        if let Some(meta) = output.restore {
+            self.trace.push(format!("{node} restores {}", meta.last));
         }
         if !output.applied.is_empty() {
             self.trace.push(format!("{node} applies {}", notation::show_entries(&output.applied)));

@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use eraft_core::{
     ClusterId, ConfState, Config, Entry, EntryId, Event, Identity, LogChange, LogIndex, Message, MessageBody, NodeId,
-    Now, ProposeOutcome, Raft, RaftState, RaftStateUpdate, ReadOutcome, Ready, Replicate, RequestId, Save,
-    SnapshotMeta, Status, StoreId, bootstrap,
+    Now, ProposeOutcome, Raft, RaftState, RaftStateUpdate, ReadOutcome, Ready, Replicate, RequestId, Save, SendSnapshot,
+    SnapshotMeta, StagedSnapshot, Status, StoreId, Term, bootstrap,
 };
 
-/// What a crash leaves behind.
+/// What a crash leaves behind. `entries` also holds those that the log has dropped, since the snapshot holds them.
 #[derive(Clone, Debug)]
 pub(crate) struct Disk {
     pub(crate) state: RaftState,
@@ -34,6 +34,21 @@ pub(crate) struct Machine {
     pub(crate) applied: Vec<Entry>,
     /// Whether it keeps that over a crash; else it begins anew at every start.
     pub(crate) keeps_applied: bool,
+    /// What staged snapshots were made of.
+    stages: BTreeMap<String, Vec<Entry>>,
+    staged: u64,
+    /// What the state machine is being restored from.
+    pub(crate) restoring: Option<SnapshotMeta>,
+}
+
+/// A snapshot on its way to another member.
+#[derive(Clone, Debug)]
+pub(crate) struct SnapshotTransfer {
+    pub(crate) from: NodeId,
+    pub(crate) to: NodeId,
+    pub(crate) term: Term,
+    pub(crate) meta: SnapshotMeta,
+    pub(crate) entries: Vec<Entry>,
 }
 
 /// What one `ready` brought, with entries filled in.
@@ -44,6 +59,9 @@ pub(crate) struct Output {
     pub(crate) applied: Vec<Entry>,
     pub(crate) proposals: Vec<(RequestId, ProposeOutcome)>,
     pub(crate) reads: Vec<(RequestId, ReadOutcome)>,
+    pub(crate) restore: Option<SnapshotMeta>,
+    pub(crate) transfers: Vec<SnapshotTransfer>,
+    pub(crate) discard: Vec<StagedSnapshot>,
 }
 
 /// A configuration of these voters.
@@ -56,7 +74,7 @@ impl Disk {
     pub(crate) fn founded(node: NodeId, founders: &ConfState) -> Disk {
         let identity = Identity { cluster: ClusterId(1), node, store: StoreId(node.0) };
         let mut disk = Disk { state: RaftState::blank(identity), entries: BTreeMap::new() };
-        disk.save(&Save { id: Default::default(), update: bootstrap(founders) });
+        disk.save(&Save { id: Default::default(), update: bootstrap(founders), snapshot: None }, &[]);
         disk
     }
 
@@ -69,18 +87,21 @@ impl Disk {
         self.state.apply(&update, Some(&meta)).expect("a snapshot of what is committed");
     }
 
-    /// What the snapshot was made of: `entries` keeps what the log has dropped, since tests look at it.
-    fn snapshot_entries(&self) -> Vec<Entry> {
+    /// What the snapshot was made of.
+    pub(crate) fn snapshot_entries(&self) -> Vec<Entry> {
         let end = self.state.snapshot.as_ref().map_or(LogIndex::ZERO, |meta| meta.last.index);
         self.entries.range(..=end).map(|(_, entry)| entry.clone()).collect()
     }
 
-    /// Makes a save durable, as the storage contract has it.
-    pub(crate) fn save(&mut self, save: &Save) {
-        self.state.apply(&save.update, None).expect("the core makes no invalid save");
-        if let LogChange::Append(entries) = &save.update.log {
-            replace(&mut self.entries, entries);
+    /// Makes a save durable, as the storage contract has it; the snapshot that it publishes was made of `stage`.
+    pub(crate) fn save(&mut self, save: &Save, stage: &[Entry]) {
+        let publish = save.snapshot.as_ref().map(|staged| &staged.meta);
+        self.state.apply(&save.update, publish).expect("the core makes no invalid save");
+        if let Some(hard_state) = save.update.hard_state {
+            let snapshot = publish.map_or(LogIndex::ZERO, |meta| meta.last.index);
+            assert!(snapshot <= hard_state.commit, "a snapshot at {snapshot} is saved with {hard_state:?}");
         }
+        change(&mut self.entries, &save.update.log, stage);
     }
 }
 
@@ -88,7 +109,18 @@ impl Machine {
     /// A member that is still down.
     pub(crate) fn new(config: Config, disk: Disk) -> Machine {
         let log = disk.entries.clone();
-        Machine { config, disk, raft: None, unsaved: VecDeque::new(), log, applied: Vec::new(), keeps_applied: false }
+        Machine {
+            config,
+            disk,
+            raft: None,
+            unsaved: VecDeque::new(),
+            log,
+            applied: Vec::new(),
+            keeps_applied: false,
+            stages: BTreeMap::new(),
+            staged: 0,
+            restoring: None,
+        }
     }
 
     pub(crate) fn id(&self) -> NodeId {
@@ -104,7 +136,7 @@ impl Machine {
         assert!(self.raft.is_none(), "{} runs already", self.id());
         self.log = self.disk.entries.clone();
         if !self.keeps_applied {
-            self.applied = self.disk.snapshot_entries();
+            self.applied = Vec::new();
         }
         let applied = LogIndex(self.applied.len() as u64);
         self.raft = Some(Raft::restore(self.config.clone(), self.disk.state.clone(), applied, now));
@@ -114,9 +146,11 @@ impl Machine {
     /// Loses everything in memory, and all saves under way but the first `kept`.
     pub(crate) fn crash(&mut self, kept: usize) {
         self.raft = None;
+        self.restoring = None;
         for save in self.unsaved.drain(..).take(kept) {
-            self.disk.save(&save);
+            self.disk.save(&save, stage_of(&self.stages, &save));
         }
+        self.stages.clear();
     }
 
     /// Steps one event.
@@ -127,27 +161,41 @@ impl Machine {
     /// Completes the oldest save, if any is under way.
     pub(crate) fn complete_save(&mut self, now: Now) -> bool {
         let Some(save) = self.unsaved.pop_front() else { return false };
-        self.disk.save(&save);
+        self.disk.save(&save, stage_of(&self.stages, &save));
         self.step(now, Event::Saved { id: save.id });
         true
     }
 
     /// Does what the core wants done; entries leave in messages of at most `batch`.
     pub(crate) fn ready(&mut self, now: Now, batch: usize) -> Output {
-        let Ready { saves, messages, replicates, apply, proposals, reads, .. } =
+        let Ready { saves, messages, replicates, apply, proposals, reads, restore, send_snapshots, discard } =
             self.raft.as_mut().expect("the node runs").ready();
         for save in &saves {
-            if let LogChange::Append(entries) = &save.update.log {
-                replace(&mut self.log, entries);
-            }
+            change(&mut self.log, &save.update.log, stage_of(&self.stages, save));
         }
         self.unsaved.extend(saves.iter().cloned());
-        let mut output = Output { saves, messages, proposals, reads, ..Output::default() };
+        let mut output = Output { saves, messages, proposals, reads, discard, ..Output::default() };
+        for staged in &output.discard {
+            assert!(self.stages.remove(&staged.id).is_some(), "{staged:?} is discarded twice, or was published");
+        }
+        for SendSnapshot { to, term } in send_snapshots {
+            let meta = self.disk.state.snapshot.clone().expect("only what is published can be sent");
+            let entries = self.disk.snapshot_entries();
+            output.transfers.push(SnapshotTransfer { from: self.id(), to, term, meta, entries });
+        }
+        if let Some(meta) = restore {
+            let published = self.disk.state.snapshot.as_ref().map(|meta| meta.last.index);
+            assert!(published >= Some(meta.last.index), "{} is restored before it is published", meta.last);
+            self.restoring = Some(meta.clone());
+            output.restore = Some(meta);
+        }
         for replicate in replicates {
             self.fill(replicate, batch, &mut output.messages);
         }
         if let Some(range) = apply {
             let end = range.end;
+            assert_eq!(self.restoring, None, "{} applies {range:?} before it is restored", self.id());
+            assert_eq!(range.start.0, self.applied.len() as u64 + 1, "{} applies out of order", self.id());
             output.applied = self.log.range(range).map(|(_, entry)| entry.clone()).collect();
             self.applied.extend(output.applied.iter().cloned());
             self.step(now, Event::Applied { index: end.prev() });
@@ -155,13 +203,57 @@ impl Machine {
         output
     }
 
+    /// Stages what a snapshot of `meta` is made of.
+    pub(crate) fn stage(&mut self, meta: SnapshotMeta, entries: Vec<Entry>) -> StagedSnapshot {
+        self.staged += 1;
+        let id = format!("stage-{}", self.staged);
+        let size_bytes = entries.iter().map(Entry::size_bytes).sum();
+        self.stages.insert(id.clone(), entries);
+        StagedSnapshot { meta, size_bytes, id }
+    }
+
+    /// Takes a snapshot of the state after `index`, if the core has use for it.
+    pub(crate) fn take_snapshot(&mut self, index: LogIndex) -> Option<StagedSnapshot> {
+        let meta = self.raft.as_ref()?.snapshot_meta(index)?;
+        let held = self.applied.iter().take_while(|entry| entry.index <= index).cloned().collect();
+        Some(self.stage(meta, held))
+    }
+
+    /// The state machine has been restored from whatever is published.
+    pub(crate) fn complete_restore(&mut self, now: Now) -> bool {
+        if self.restoring.take().is_none() {
+            return false;
+        }
+        self.applied = self.disk.snapshot_entries();
+        self.step(now, Event::Applied { index: LogIndex(self.applied.len() as u64) });
+        true
+    }
+
     fn fill(&self, replicate: Replicate, batch: usize, messages: &mut Vec<Message>) {
         let Replicate { to, term, mut prev, range, commit, round } = replicate;
+        let base = self.raft.as_ref().expect("the node runs").status().base;
+        assert!(range.start > base.index, "{range:?} is to be sent, which the log has dropped");
         let entries: Vec<Entry> = self.log.range(range).map(|(_, entry)| entry.clone()).collect();
         for entries in entries.chunks(batch) {
             let body = MessageBody::AppendEntries { prev, entries: entries.to_vec(), commit, round };
             messages.push(Message { from: self.id(), to, term, body });
             prev = entries.last().expect("chunks are not empty").id();
+        }
+    }
+}
+
+fn stage_of<'a>(stages: &'a BTreeMap<String, Vec<Entry>>, save: &Save) -> &'a [Entry] {
+    save.snapshot.as_ref().map_or(&[], |staged| &stages[&staged.id])
+}
+
+/// What a save does to a log that keeps what is dropped.
+fn change(log: &mut BTreeMap<LogIndex, Entry>, by: &LogChange, stage: &[Entry]) {
+    match by {
+        LogChange::Append(entries) => replace(log, entries),
+        LogChange::Reset { .. } => *log = stage.iter().map(|entry| (entry.index, entry.clone())).collect(),
+        LogChange::Keep | LogChange::CompactTo(_) => {
+            let held = |entry: &Entry| log.get(&entry.index) == Some(entry);
+            assert!(stage.iter().all(held), "a snapshot that contradicts the log keeps it");
         }
     }
 }

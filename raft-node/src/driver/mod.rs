@@ -17,7 +17,7 @@ use std::{
 use bytes::Bytes;
 use eraft_core::{
     Entry, Event, HardState, LogChange, LogIndex, Message, MessageBody, NodeId, Now, Raft, RaftStateUpdate, RequestId,
-    Role, Summary, Transport,
+    Role, SendSnapshot, Summary, Transport,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -52,6 +52,8 @@ pub(crate) struct Driver {
     saves: Saves,
     /// The commit index in the last hard state that was submitted.
     saved_commit: LogIndex,
+    /// Snapshots that the core wants sent. This driver cannot, and says so at the next deadline.
+    unsent_snapshots: Vec<SendSnapshot>,
     proposals: HashMap<RequestId, Answer<Bytes, ProposeError>>,
     reads: HashMap<RequestId, Answer<(), ReadError>>,
     last_request: RequestId,
@@ -86,6 +88,7 @@ impl Driver {
             summary,
             saves: Saves::default(),
             saved_commit,
+            unsent_snapshots: Vec::new(),
             proposals: HashMap::new(),
             reads: HashMap::new(),
             last_request: RequestId(0),
@@ -155,11 +158,18 @@ impl Driver {
         self.step_proposals(&mut raft, now, batch, &mut room);
         if std::mem::take(&mut batch.timeout) {
             self.step_unreachable(&mut raft, now);
+            for SendSnapshot { to, term } in self.unsent_snapshots.drain(..) {
+                raft.step(now, Event::SnapshotSent { to, term, ok: false });
+            }
             raft.step(now, Event::Timeout);
         }
         let ready = raft.ready();
         self.summary = raft.summary();
         drop(raft);
+        if let Some(meta) = &ready.restore {
+            let reason = format!("it would have to be restored from the snapshot at {}, which is not supported", meta.last);
+            return Err(StopCause::StateMachine { index: meta.last.index, reason });
+        }
         self.hand_out(ready);
         Ok(())
     }
