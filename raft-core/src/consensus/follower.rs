@@ -100,13 +100,17 @@ impl Follower {
         let last = staged.meta.last;
         let latest = server.snapshots.queued();
         let conflicts = server.log.term(last.index).is_some_and(|term| term != last.term);
-        let settled = server.commit.max(following.verified);
-        let goes_back = last.index > latest.index && last.term < latest.term.max(server.commit_term());
-        if goes_back || (conflicts && last.index <= settled) {
+        let brings_something = last.index > server.commit.max(latest.index);
+        let impossible = if brings_something {
+            last.term < latest.term.max(server.commit_term()) || (conflicts && last.index <= following.verified)
+        } else {
+            conflicts
+        };
+        if impossible {
             return server.refuse_snapshot(staged, DropReason::Impossible);
         }
         following.owes_answer = true;
-        if last.index <= server.commit.max(latest.index) {
+        if !brings_something {
             // What is committed here, every leader's log holds.
             following.verified = following.verified.max(server.commit);
             return server.discard(staged);

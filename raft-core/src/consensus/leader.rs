@@ -172,8 +172,7 @@ impl Leader {
                 }
                 continue;
             };
-            if let Some(end) = progress.send(server.log.last_index(), window, server.now)
-            {
+            if let Some(end) = progress.send(server.log.last_index(), window, server.now) {
                 progress.told_commit = progress.told_commit.max(server.commit);
                 server.out.replicates.push(Replicate {
                     to: *to,

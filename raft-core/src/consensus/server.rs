@@ -13,7 +13,8 @@ use super::{
 use crate::{
     message::{Message, MessageBody},
     types::{
-        ConfState, Entry, EntryId, HardState, LogChange, LogIndex, LogOutline, NodeId, SnapshotMeta, StagedSnapshot, Term,
+        ConfState, Entry, EntryId, HardState, LogChange, LogIndex, LogOutline, NodeId, SnapshotMeta, StagedSnapshot,
+        Term,
     },
 };
 

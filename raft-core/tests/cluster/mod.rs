@@ -4,15 +4,17 @@
 //! every turn of a node [`Safety`] looks at what it did. Faults end in [`Cluster::heal`], and then it must work.
 
 mod safety;
+mod snapshots;
 
 use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
-use eraft_core::{ConfState, Config, Event, LogIndex, Message, NodeId, Now, ReadOutcome, RequestId, Role};
+use eraft_core::{Config, Event, LogIndex, Message, NodeId, Now, ReadOutcome, RequestId, Role};
 use fastrand::Rng;
 
 pub(crate) use safety::Rare;
 use safety::Safety;
+use snapshots::InTransit;
 
 use crate::support::{Disk, Machine, voters};
 
@@ -41,7 +43,7 @@ pub(crate) struct Cluster {
     paused: Option<usize>,
     faults: Faults,
     requests: u64,
-    founders: ConfState,
+    snapshots: InTransit,
     safety: Safety,
 }
 
@@ -65,6 +67,7 @@ impl Cluster {
                 heartbeat_interval: HEARTBEAT_INTERVAL,
                 max_inflight_messages: rng.usize(1..6),
                 max_pending_requests: rng.usize(4..40),
+                trailing_entries: rng.u64(0..12),
                 ..Config::new(NodeId(*id), rng.u64(..))
             };
             let mut machine = Machine::new(config, Disk::founded(NodeId(*id), &founders));
@@ -82,7 +85,7 @@ impl Cluster {
             paused: None,
             faults,
             requests: 0,
-            founders,
+            snapshots: InTransit::default(),
             safety: Safety::new(size, founding),
         };
         (0..cluster.machines.len()).for_each(|at| cluster.start(at));
@@ -94,12 +97,13 @@ impl Cluster {
         for _ in 0..turns {
             let at = self.rng.usize(0..self.machines.len());
             match self.rng.u32(0..1000) {
-                0..430 => self.deliver(),
-                430..630 => self.complete_saves(),
-                630..850 => self.pass_time(),
-                850..930 => self.propose(at),
-                930..960 => self.read(at),
-                960..980 => self.start_somebody(),
+                0..390 => self.deliver(),
+                390..570 => self.complete_saves(),
+                570..760 => self.pass_time(),
+                760..840 => self.propose(at),
+                840..870 => self.read(at),
+                870..890 => self.start_somebody(),
+                890..960 => self.handle_snapshots(at),
                 _ => self.strike(at),
             }
         }
@@ -121,6 +125,7 @@ impl Cluster {
             while !self.flight.is_empty() {
                 self.deliver();
             }
+            self.settle_snapshots();
             let leader = (0..self.machines.len()).find(|at| self.role(*at) == Some(Role::Leader));
             if self.safety.acknowledged() == before {
                 leader.into_iter().for_each(|at| self.propose(at));
@@ -173,6 +178,7 @@ impl Cluster {
         let mut output = self.machines[at].ready(self.now, batch);
         self.safety.check(&self.machines, at, &before, &output);
         self.flight.append(&mut output.messages);
+        self.snapshots.transfers.append(&mut output.transfers);
         while self.flight.len() > MAX_FLIGHT {
             let lost = self.rng.usize(0..self.flight.len());
             self.flight.swap_remove(lost);
@@ -279,7 +285,7 @@ impl Cluster {
             let kept = self.rng.usize(0..=self.machines[at].unsaved.len());
             self.safety.crashed(&self.machines[at], kept);
             self.machines[at].crash(kept);
-            self.compact(at);
+            self.snapshots.forget(at);
         }
         if self.chance(self.faults.partition) {
             self.cut.clear();
@@ -302,21 +308,6 @@ impl Cluster {
         }
     }
 
-    /// As if the node had compacted its log before it crashed: no further than all disks know to be committed, so that nobody
-    /// needs the snapshot.
-    fn compact(&mut self, at: usize) {
-        let known = |machine: &Machine| machine.disk.state.hard_state.commit;
-        let committed = self.machines.iter().map(known).min().expect("members");
-        let Machine { disk, applied, keeps_applied, .. } = &mut self.machines[at];
-        let old = disk.state.snapshot.as_ref().map_or(LogIndex::ZERO, |meta| meta.last.index);
-        let snapshot = if *keeps_applied { committed.min(LogIndex(applied.len() as u64)) } else { committed };
-        if snapshot > old && self.rng.bool() {
-            let base = LogIndex(self.rng.u64(old.0.max(1)..=snapshot.0));
-            disk.compact(base, snapshot, self.founders.clone());
-            self.safety.rare.compactions += 1;
-        }
-    }
-
     fn start_somebody(&mut self) {
         let down: Vec<usize> = (0..self.machines.len()).filter(|at| self.machines[*at].raft.is_none()).collect();
         if let Some(at) = self.rng.choice(down) {
@@ -333,6 +324,7 @@ impl Cluster {
     fn start(&mut self, at: usize) {
         let output = self.machines[at].start(self.now);
         let before = self.machines[at].status().expect("it runs");
+        self.safety.rare.restores_at_a_start += u64::from(output.restore.is_some());
         self.safety.check(&self.machines, at, &before, &output);
     }
 }

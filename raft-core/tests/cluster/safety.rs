@@ -48,7 +48,15 @@ counts! {
         crashes,
         crashes_that_lost_a_vote,
         crashes_that_lost_entries,
+        crashes_that_lost_an_install,
+        snapshots_taken,
         compactions,
+        snapshots_sent,
+        installs_that_dropped_the_log,
+        installs_that_kept_the_log,
+        stages_discarded,
+        restores,
+        restores_at_a_start,
         rejections,
         requests_ignored_for_a_leader,
         commits_before_the_leaders_disk,
@@ -114,6 +122,8 @@ impl Safety {
         let kept_state = machine.unsaved.iter().take(kept).filter_map(|save| save.update.hard_state).next_back();
         let kept_vote = kept_state.unwrap_or(machine.disk.state.hard_state).vote;
         let loses_vote = lost.iter().filter_map(|save| save.update.hard_state).any(|state| state.vote != kept_vote);
+        let loses_install = lost.iter().any(|save| matches!(save.update.log, LogChange::Reset { .. }));
+        self.rare.crashes_that_lost_an_install += u64::from(loses_install);
         self.rare.crashes_that_lost_entries += u64::from(loses_entries);
         self.rare.crashes_that_lost_a_vote += u64::from(loses_vote);
     }
@@ -124,6 +134,7 @@ impl Safety {
         let after = machine.status().expect("it runs");
         let leads_on = before.role == Role::Leader && after.role == Role::Leader;
         self.log_matching(machine, output, leads_on);
+        self.snapshots(machine, &after, output);
         self.election_safety(&after);
         self.commit_is_on_a_majority(machines, machine, before, &after);
         self.leader_completeness(machine, before, &after);
@@ -153,6 +164,40 @@ impl Safety {
                 assert_eq!(*known, (entry.clone(), previous), "{} has two contents or two pasts", entry.id());
             }
         }
+    }
+
+    /// Rule 5: a snapshot that is not published yet is neither committed nor restored from. Whatever is published was
+    /// committed, and so was what the state machine got from it.
+    fn snapshots(&mut self, machine: &Machine, after: &Status, output: &Output) {
+        for save in &output.saves {
+            let Some(staged) = &save.snapshot else { continue };
+            let last = staged.meta.last;
+            let committed = self.committed.get(usize::try_from(last.index.0 - 1).unwrap()).map(Entry::id);
+            assert_eq!(committed, Some(last), "{} publishes what was never committed", machine.id());
+            match &save.update.log {
+                LogChange::Reset { .. } => self.rare.installs_that_dropped_the_log += 1,
+                LogChange::CompactTo(_) if last.index > after.commit => {
+                    self.rare.installs_that_kept_the_log += 1;
+                }
+                LogChange::CompactTo(_) => self.rare.compactions += 1,
+                LogChange::Keep | LogChange::Append(_) => {}
+            }
+        }
+        for save in &machine.unsaved {
+            if let LogChange::Reset { base } = &save.update.log {
+                assert!(after.commit < base.index, "{} counts {base} as committed, unpublished", machine.id());
+            }
+        }
+        let published = machine.disk.state.snapshot.as_ref().map_or(EntryId::ZERO, |meta| meta.last);
+        assert_eq!(after.snapshot, published, "{} knows of another snapshot than it has", machine.id());
+        self.rare.snapshots_sent += output.transfers.len() as u64;
+        self.rare.stages_discarded += output.discard.len() as u64;
+    }
+
+    /// The state machine has taken what a snapshot holds.
+    pub(crate) fn restored(&mut self, machine: &Machine) {
+        self.rare.restores += 1;
+        assert_eq!(machine.applied, self.committed[..machine.applied.len()], "{} was restored to it", machine.id());
     }
 
     /// Election safety (section 5.2): one leader per term.

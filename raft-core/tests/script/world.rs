@@ -225,7 +225,8 @@ impl World {
         let conf_state = self.machines[&to].status().expect("it runs").conf_state;
         let founding = self.machines[&to].log[&LogIndex(1)].clone();
         let terms = fields["terms"].split(',').map(|term| term.parse::<u64>().expect("a term"));
-        let made = terms.zip(1..).skip(1).map(|(term, at)| Entry::command(Term(term), LogIndex(at), format!("x{term}{at}")));
+        let made =
+            terms.zip(1..).skip(1).map(|(term, at)| Entry::command(Term(term), LogIndex(at), format!("x{term}{at}")));
         let entries: Vec<Entry> = std::iter::once(founding).chain(made).collect();
         let last = entries.last().expect("the founding one").id();
         let term = Term(fields["term"].parse().expect("a term"));

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use eraft_core::{
     ClusterId, ConfState, Config, Entry, EntryId, Event, Identity, LogChange, LogIndex, Message, MessageBody, NodeId,
-    Now, ProposeOutcome, Raft, RaftState, RaftStateUpdate, ReadOutcome, Ready, Replicate, RequestId, Save, SendSnapshot,
-    SnapshotMeta, StagedSnapshot, Status, StoreId, Term, bootstrap,
+    Now, ProposeOutcome, Raft, RaftState, RaftStateUpdate, ReadOutcome, Ready, Replicate, RequestId, Save,
+    SendSnapshot, SnapshotMeta, StagedSnapshot, Status, StoreId, Term, bootstrap,
 };
 
 /// What a crash leaves behind. `entries` also holds those that the log has dropped, since the snapshot holds them.

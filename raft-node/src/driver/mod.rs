@@ -167,7 +167,8 @@ impl Driver {
         self.summary = raft.summary();
         drop(raft);
         if let Some(meta) = &ready.restore {
-            let reason = format!("it would have to be restored from the snapshot at {}, which is not supported", meta.last);
+            let reason =
+                format!("it would have to be restored from the snapshot at {}, which is not supported", meta.last);
             return Err(StopCause::StateMachine { index: meta.last.index, reason });
         }
         self.hand_out(ready);
