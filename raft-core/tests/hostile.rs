@@ -2,13 +2,14 @@
 //! request answered twice.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
+#[allow(dead_code, reason = "other tests need more of it")]
 mod support;
 
 use std::{collections::BTreeSet, time::Duration};
 
 use eraft_core::{
-    Config, Entry, EntryId, EntryKind, Event, LogIndex, Message, MessageBody, NodeId, Now, RequestId, Role, SaveId,
-    Term,
+    ConfState, Config, Entry, EntryId, EntryKind, Event, LogIndex, Message, MessageBody, NodeId, Now, RequestId, Role,
+    SaveId, SnapshotMeta, Term,
 };
 use proptest::{prelude::*, test_runner::RngSeed};
 use support::{Disk, Machine, voters};
@@ -58,11 +59,32 @@ fn body() -> impl Strategy<Value = MessageBody> {
     ]
 }
 
+fn shift(base: u64, number: u64) -> u64 {
+    if number < 8 { base.saturating_add(number).saturating_sub(4) } else { number }
+}
+
+/// A snapshot that ends near the node's log, or anywhere; mostly of what the node holds, where it holds that.
+fn stage(machine: &mut Machine, from: NodeId, term: u64, last: EntryId, conf: bool) -> Event {
+    let status = machine.status().unwrap();
+    // Not so far ahead that the test could not write the snapshot down; or so far that nothing can be there.
+    let index = shift(status.last.index.0, last.index.0);
+    let index = LogIndex(if index > LogIndex::MAX.0 { index } else { index.min(status.last.index.0 + 8) });
+    let own = machine.log.get(&index).map(|entry| entry.term).filter(|_| last.term.0 <= 4);
+    let last = EntryId { term: own.unwrap_or(Term(shift(status.term.0, last.term.0))), index };
+    let conf_state = if conf { status.conf_state.clone() } else { ConfState::default() };
+    let mut entries: Vec<Entry> = Vec::new();
+    for at in 1..=last.index.0.min(status.last.index.0 + 8) {
+        // Up to its own last entry it agrees with the log where that ends as it does, and is another's where not.
+        let held = machine.log.get(&LogIndex(at)).filter(|_| own.is_some() || at <= status.commit.0);
+        entries.push(held.cloned().unwrap_or_else(|| Entry::command(last.term, LogIndex(at), "s")));
+    }
+    let staged = machine.stage(SnapshotMeta { last, conf_state }, entries);
+    Event::SnapshotStaged { from, term: Term(shift(status.term.0, term)), staged }
+}
+
 /// The message with its small numbers counted from the node's own term and last index, so that most are to be believed.
 fn near(machine: &Machine, mut message: Message) -> Message {
     let status = machine.status().unwrap();
-    let shift =
-        |base: u64, number: u64| if number < 8 { base.saturating_add(number).saturating_sub(4) } else { number };
     let term = |term: &mut Term| term.0 = shift(status.term.0, term.0);
     let index = |index: &mut LogIndex| index.0 = shift(status.last.index.0, index.0);
     let id = |id: &mut EntryId| {
@@ -101,6 +123,11 @@ enum Act {
     Save,
     Propose,
     Read,
+    Stage { from: u64, term: u64, last: EntryId, conf: bool },
+    Take(u64),
+    Restore,
+    Sent { to: u64, term: u64, ok: bool },
+    Compacted(u64),
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -109,11 +136,17 @@ fn act() -> impl Strategy<Value = Act> {
         Act::Receive(Message { from: NodeId(from), to: NodeId(to % 3 / 2 + 1), term: Term(term), body })
     });
     prop_oneof![
-        20 => message,
+        20 => message.boxed(),
         2 => (0u64..3000).prop_map(Act::Wait),
         3 => Just(Act::Save),
         1 => Just(Act::Propose),
         1 => Just(Act::Read),
+        4 => (1u64..5, number(), id(), any::<u8>())
+            .prop_map(|(from, term, last, conf)| Act::Stage { from, term, last, conf: conf > 20 }).boxed(),
+        1 => (0u64..8).prop_map(Act::Take),
+        2 => Just(Act::Restore),
+        1 => (1u64..5, number(), any::<bool>()).prop_map(|(to, term, ok)| Act::Sent { to, term, ok }),
+        1 => (1u64..5).prop_map(Act::Compacted),
     ]
 }
 
@@ -144,6 +177,21 @@ proptest! {
                 }
                 Act::Propose => Event::Propose { id, payload: "p".into() },
                 Act::Read => Event::ReadIndex { id },
+                Act::Stage { from, term, last, conf } => stage(&mut machine, NodeId(from), term, last, conf),
+                Act::Take(behind) => {
+                    let applied = machine.status().unwrap().applied;
+                    let taken = machine.take_snapshot(LogIndex(applied.0.saturating_sub(behind)));
+                    taken.map_or(Event::Timeout, |staged| Event::SnapshotTaken { staged })
+                }
+                Act::Restore => {
+                    machine.complete_restore(now);
+                    Event::Timeout
+                }
+                Act::Sent { to, term, ok } => {
+                    let term = shift(machine.status().unwrap().term.0, term);
+                    Event::SnapshotSent { to: NodeId(to), term: Term(term), ok }
+                }
+                Act::Compacted(peer) => Event::Compacted { peer: NodeId(peer) },
             };
             machine.step(now, event);
             let output = machine.ready(now, usize::MAX);
