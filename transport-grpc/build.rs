@@ -6,6 +6,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto/raft.proto");
     let descriptors = protox::compile(["raft.proto"], ["proto"])?;
     // Payloads become slices of the frame they arrived in instead of copies.
-    tonic_prost_build::configure().bytes(".eraft.v1.Entry.payload").compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        .bytes(".eraft.v1.Entry.payload")
+        .bytes(".eraft.v1.SnapshotOpening.meta")
+        .bytes(".eraft.v1.SnapshotChunk.data")
+        .compile_fds(descriptors)?;
     Ok(())
 }

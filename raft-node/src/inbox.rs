@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use eraft_core::{Inbox, Message};
+use eraft_core::{Inbox, Message, NodeId, SnapshotReader, SnapshotRefused, Term};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::Options;
@@ -48,5 +48,14 @@ impl Inbox for NodeInbox {
         let bytes = u32::try_from(message.size_bytes()).unwrap_or(u32::MAX).min(self.max_bytes);
         let Ok(permit) = self.bytes.clone().acquire_many_owned(bytes).await else { return };
         let _node_has_ended = self.messages.send(Arrived { message, _bytes: permit }).await;
+    }
+
+    async fn receive_snapshot(
+        &self,
+        _from: NodeId,
+        _term: Term,
+        _snapshot: SnapshotReader,
+    ) -> Result<(), SnapshotRefused> {
+        Err(SnapshotRefused { reason: "this release of the node installs no snapshots".to_owned() })
     }
 }

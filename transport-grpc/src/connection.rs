@@ -7,17 +7,15 @@ use std::{sync::Arc, time::Duration};
 use eraft_core::{Identity, StoreId};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tonic::{
-    Code, Status, Streaming,
-    transport::{Channel, Endpoint},
-};
+use tonic::{Status, Streaming};
 use tracing::{debug, info, warn};
 
 use crate::{
     GrpcOptions,
+    dial::{describe, dial, is_refusal},
     handshake::{self, Expect, Refusal},
     peer::Peer,
-    proto::{Answer, raft_client::RaftClient},
+    proto::Answer,
     queue::{Queue, queue},
 };
 
@@ -95,14 +93,7 @@ impl Connection {
     async fn open(&self) -> Result<Stream, Down> {
         let unreachable = |text: String| Down::Unreachable(text);
         let options = &self.options;
-        let endpoint = endpoint(&self.peer.address, options).map_err(|error| unreachable(causes(&error)))?;
-        let channel: Channel = timeout(options.connect_timeout, endpoint.connect())
-            .await
-            .map_err(|_elapsed| unreachable(format!("no connection within {:?}", options.connect_timeout)))?
-            .map_err(|error| unreachable(causes(&error)))?;
-        let mut client = RaftClient::new(channel)
-            .max_encoding_message_size(options.max_frame_bytes)
-            .max_decoding_message_size(options.max_frame_bytes);
+        let mut client = dial(&self.peer.address, options).await.map_err(unreachable)?;
 
         let hello = handshake::hello(&self.ours, options.group, self.peer.id);
         let (queue, frames) = queue(hello, options, Arc::clone(&self.peer.counters));
@@ -114,11 +105,9 @@ impl Connection {
         let (answers, first) = timeout(options.handshake_timeout, greeting)
             .await
             .map_err(|_elapsed| unreachable(format!("no hello within {:?}", options.handshake_timeout)))?
-            .map_err(|status| match status.code() {
-                Code::FailedPrecondition | Code::PermissionDenied | Code::InvalidArgument | Code::Unimplemented => {
-                    Down::RefusedUs(status.message().to_owned())
-                }
-                _ => unreachable(describe(&status)),
+            .map_err(|status| match is_refusal(&status) {
+                true => Down::RefusedUs(status.message().to_owned()),
+                false => unreachable(describe(&status)),
             })?;
         let hello = first.and_then(|answer| answer.hello).ok_or(Down::Refused(Refusal::NoHello))?;
         let expect = Expect::Dialled(self.peer.id);
@@ -174,33 +163,4 @@ impl Connection {
     fn jittered(&mut self, backoff: Duration) -> Duration {
         backoff.mul_f64(0.5 + self.random.f64() / 2.0)
     }
-}
-
-/// Where a peer is dialled, and how. Everything that concerns the connection itself is said here, so that TLS (with the
-/// peer's certificate bound to its node id) has one place to go; until then the handshake names nodes but proves nothing.
-fn endpoint(address: &str, options: &GrpcOptions) -> Result<Endpoint, tonic::transport::Error> {
-    Ok(Endpoint::from_shared(format!("http://{address}"))?
-        .connect_timeout(options.connect_timeout)
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(options.keepalive_interval)
-        .keep_alive_timeout(options.keepalive_timeout)
-        .keep_alive_while_idle(true)
-        .initial_stream_window_size(options.window_bytes)
-        .initial_connection_window_size(options.window_bytes))
-}
-
-/// What a status says, for a person.
-fn describe(status: &Status) -> String {
-    format!("{:?}: {}", status.code(), status.message())
-}
-
-/// An error with all its causes; tonic's own text is only "transport error".
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -49,6 +49,18 @@ pub struct GrpcOptions {
     pub window_bytes: u32,
     /// How many connections the server holds at once; further ones wait in the listener's backlog. 64 by default.
     pub max_connections: usize,
+    /// The longest piece of a snapshot that is sent or taken; what a reader gives in longer ones is cut, as is what
+    /// does not fit `max_frame_bytes`. It must be the same on every node. 1 MiB by default.
+    pub max_snapshot_chunk_bytes: usize,
+    /// How many snapshots may be on their way out at once, to all peers; one more is refused as busy. 2 by default.
+    pub max_snapshots_out: usize,
+    /// How many snapshots may be coming in at once, from all peers; one more is refused as busy. 2 by default.
+    pub max_snapshots_in: usize,
+    /// How many bytes of snapshots may leave in a second, to all peers together; `None`, the default, is as many as go.
+    pub snapshot_bytes_per_second: Option<u64>,
+    /// How long a snapshot may make no progress (nothing is read, nothing is taken, the last answer does not come) before
+    /// it is given up. 30 s by default: a slow disk may take its time to make the last bytes durable.
+    pub snapshot_stall_timeout: Duration,
     /// How long a shutdown waits for streams to end before it cuts them. 1 s by default.
     pub shutdown_timeout: Duration,
 }
@@ -71,6 +83,11 @@ impl Default for GrpcOptions {
             keepalive_timeout: Duration::from_secs(4),
             window_bytes: 2 << 20,
             max_connections: 64,
+            max_snapshot_chunk_bytes: 1 << 20,
+            max_snapshots_out: 2,
+            max_snapshots_in: 2,
+            snapshot_bytes_per_second: None,
+            snapshot_stall_timeout: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(1),
         }
     }

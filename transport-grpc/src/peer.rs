@@ -32,6 +32,9 @@ pub(crate) struct Counters {
     pub(crate) dropped_queue_full: Counter,
     pub(crate) dropped_oversize: Counter,
     pub(crate) dropped_stream_lost: Counter,
+    pub(crate) snapshots_sent: Counter,
+    pub(crate) snapshots_failed: Counter,
+    pub(crate) snapshot_bytes_sent: Counter,
 }
 
 #[derive(Debug)]
@@ -104,6 +107,9 @@ impl Peer {
             dropped_queue_full: counters.dropped_queue_full.get(),
             dropped_oversize: counters.dropped_oversize.get(),
             dropped_stream_lost: counters.dropped_stream_lost.get(),
+            snapshots_sent: counters.snapshots_sent.get(),
+            snapshots_failed: counters.snapshots_failed.get(),
+            snapshot_bytes_sent: counters.snapshot_bytes_sent.get(),
         }
     }
 

@@ -1,4 +1,5 @@
-//! The streams that peers open to us: greet, then hand every message to the inbox, or close the stream and say why.
+//! The streams that peers open to us: greet, then hand every message to the inbox, or close the stream and say why. A
+//! snapshot's stream is greeted here as well; `snapshot` takes it from there.
 //!
 //! A stream is believed no further than its handshake: each message must come from the node that greeted, and be for us.
 //! One that is malformed or misdirected ends the stream, for whatever follows it is as doubtful.
@@ -10,7 +11,7 @@ use std::{
 
 use eraft_core::{Identity, Inbox, Message, NodeId, StoreId};
 use futures_util::{StreamExt, future, stream, stream::BoxStream};
-use tokio::time::timeout;
+use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status, Streaming};
 use tracing::{debug, info, warn};
@@ -19,7 +20,8 @@ use crate::{
     GrpcOptions, ServerStats,
     admission::Greeted,
     handshake::{self, Expect, Refusal},
-    proto::{self, Answer, Frame, raft_server::Raft},
+    proto::{self, Answer, Frame, SnapshotAnswer, SnapshotFrame, raft_server::Raft},
+    snapshot,
     stats::Counter,
     wire,
 };
@@ -31,22 +33,29 @@ pub(crate) struct Receiver(Arc<Shared>);
 /// What the streams of all peers share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    ours: Identity,
-    inbox: Arc<dyn Inbox>,
-    options: GrpcOptions,
-    stop: CancellationToken,
-    counters: Counters,
+    pub(crate) ours: Identity,
+    pub(crate) inbox: Arc<dyn Inbox>,
+    pub(crate) options: GrpcOptions,
+    pub(crate) stop: CancellationToken,
+    pub(crate) counters: Counters,
+    /// One for each snapshot that is coming in.
+    pub(crate) snapshot_places: Arc<Semaphore>,
     peers: Mutex<Peers>,
 }
 
+/// What has come, and what became of it.
 #[derive(Debug, Default)]
-struct Counters {
+pub(crate) struct Counters {
     received: Counter,
     accepted: Counter,
     refused: Counter,
     malformed: Counter,
     misdirected: Counter,
     replaced: Counter,
+    pub(crate) snapshots_received: Counter,
+    pub(crate) snapshots_refused: Counter,
+    pub(crate) snapshots_broken: Counter,
+    pub(crate) snapshot_bytes_received: Counter,
 }
 
 /// What is known of those that were accepted; bounded by `GrpcOptions::accept`.
@@ -74,7 +83,8 @@ struct Accepted {
 impl Receiver {
     pub(crate) fn new(ours: Identity, inbox: Arc<dyn Inbox>, options: GrpcOptions, stop: CancellationToken) -> Self {
         let (counters, peers) = (Counters::default(), Mutex::default());
-        Receiver(Arc::new(Shared { ours, inbox, options, stop, counters, peers }))
+        let snapshot_places = Arc::new(Semaphore::new(options.max_snapshots_in.min(Semaphore::MAX_PERMITS)));
+        Receiver(Arc::new(Shared { ours, inbox, options, stop, counters, snapshot_places, peers }))
     }
 
     pub(crate) fn stats(&self) -> ServerStats {
@@ -88,6 +98,10 @@ impl Receiver {
             malformed: counters.malformed.get(),
             misdirected: counters.misdirected.get(),
             replaced: counters.replaced.get(),
+            snapshots_received: counters.snapshots_received.get(),
+            snapshots_refused: counters.snapshots_refused.get(),
+            snapshots_broken: counters.snapshots_broken.get(),
+            snapshot_bytes_received: counters.snapshot_bytes_received.get(),
             connected,
             stores,
         }
@@ -108,24 +122,24 @@ impl Raft for Receiver {
         let rest = stream::once(accepted.run()).filter_map(|end| future::ready(end.err().map(Err)));
         Ok(Response::new(first.chain(rest).boxed()))
     }
+
+    type SendSnapshotStream = BoxStream<'static, Result<SnapshotAnswer, Status>>;
+
+    async fn send_snapshot(
+        &self,
+        request: Request<Streaming<SnapshotFrame>>,
+    ) -> Result<Response<Self::SendSnapshotStream>, Status> {
+        let greeted = request.extensions().get::<Greeted>().cloned().unwrap_or_default();
+        Ok(Response::new(snapshot::take(Arc::clone(&self.0), greeted, request.into_inner()).await?))
+    }
 }
 
 impl Accepted {
     /// Takes the hello, in bounded time, and judges it.
     async fn greet(shared: Arc<Shared>, mut frames: Streaming<Frame>) -> Result<Accepted, Status> {
-        let wait = shared.options.handshake_timeout;
-        let first = timeout(wait, frames.message())
-            .await
-            .map_err(|_elapsed| Status::deadline_exceeded(format!("no hello within {wait:?}")))?
-            .map_err(|status| shared.broken(status))?;
-        let judged = match first {
-            Some(Frame { hello: Some(hello), messages }) if messages.is_empty() => {
-                let expect = Expect::AnyOf(&shared.options.accept);
-                handshake::check(&hello, &shared.ours, shared.options.group, expect)
-            }
-            _ => Err(Refusal::NoHello),
-        };
-        let (peer, store) = judged.map_err(|refusal| shared.refuse(refusal))?;
+        let first = shared.first(&mut frames).await?;
+        let hello = first.filter(|frame| frame.messages.is_empty()).and_then(|frame| frame.hello);
+        let (peer, store) = shared.judge(hello.as_ref())?;
         shared.counters.accepted.increment();
         info!(%peer, %store, "peer opened its stream");
         let (number, replaced) = shared.accept(peer, store);
@@ -194,6 +208,24 @@ impl Drop for Accepted {
 }
 
 impl Shared {
+    /// The first frame, which bears the hello, in bounded time.
+    pub(crate) async fn first<T>(&self, frames: &mut Streaming<T>) -> Result<Option<T>, Status> {
+        let wait = self.options.handshake_timeout;
+        timeout(wait, frames.message())
+            .await
+            .map_err(|_elapsed| Status::deadline_exceeded(format!("no hello within {wait:?}")))?
+            .map_err(|status| self.broken(status))
+    }
+
+    /// Who speaks, if it is one that may.
+    pub(crate) fn judge(&self, hello: Option<&proto::Hello>) -> Result<(NodeId, StoreId), Status> {
+        let expect = Expect::AnyOf(&self.options.accept);
+        let judged = hello
+            .ok_or(Refusal::NoHello)
+            .and_then(|hello| handshake::check(hello, &self.ours, self.options.group, expect));
+        judged.map_err(|refusal| self.refuse(refusal))
+    }
+
     /// Notes the peer's newest stream, which ends the one before: a peer that reconnects has given that one up, even
     /// where we have not heard so yet.
     fn accept(&self, peer: NodeId, store: StoreId) -> (u64, CancellationToken) {
@@ -210,7 +242,7 @@ impl Shared {
         (number, newest)
     }
 
-    fn refuse(&self, refusal: Refusal) -> Status {
+    pub(crate) fn refuse(&self, refusal: Refusal) -> Status {
         self.counters.refused.increment();
         let status = refusal.status();
         let told = self.with_peers(|peers| peers.told.replace(refusal.clone()));
@@ -222,13 +254,20 @@ impl Shared {
         status
     }
 
+    /// Counts a snapshot that is not wanted, or cannot be one.
+    pub(crate) fn refuse_snapshot(&self, peer: NodeId, why: impl std::fmt::Display) -> Status {
+        self.counters.snapshots_refused.increment();
+        warn!(%peer, reason = %why, "refused a snapshot");
+        Status::failed_precondition(why.to_string())
+    }
+
     fn malformed(&self, what: &str) -> Status {
         self.counters.malformed.increment();
         Status::invalid_argument(what.to_owned())
     }
 
     /// What a failed read means: the connection's end, or bytes that are no frame.
-    fn broken(&self, status: Status) -> Status {
+    pub(crate) fn broken(&self, status: Status) -> Status {
         match status.code() {
             Code::OutOfRange => self.malformed(status.message()),
             // A lost connection has its cause attached, a frame that cannot be decoded has none.

@@ -30,6 +30,12 @@ pub struct PeerStats {
     pub dropped_oversize: u64,
     /// Messages dropped from the queue when the stream was lost.
     pub dropped_stream_lost: u64,
+    /// Snapshots that the peer has staged, by its own word.
+    pub snapshots_sent: u64,
+    /// Snapshots that were begun or refused, and not staged.
+    pub snapshots_failed: u64,
+    /// Bytes of snapshots handed to a stream, of those that failed too.
+    pub snapshot_bytes_sent: u64,
 }
 
 /// What a [`GrpcServer`](crate::GrpcServer) has taken and refused since it was bound.
@@ -47,6 +53,14 @@ pub struct ServerStats {
     pub misdirected: u64,
     /// Streams closed because the same node opened a newer one.
     pub replaced: u64,
+    /// Snapshots that came whole and were staged.
+    pub snapshots_received: u64,
+    /// Snapshots refused: as many as allowed come in already, the header is nonsense, or the node does not want them.
+    pub snapshots_refused: u64,
+    /// Snapshots that did not come whole: the sender went away or gave up, or bytes were damaged.
+    pub snapshots_broken: u64,
+    /// Bytes of snapshots that came intact, of those that did not come whole too.
+    pub snapshot_bytes_received: u64,
     /// The nodes that have a stream open now.
     pub connected: BTreeSet<NodeId>,
     /// The data directory that each node last named in a handshake; carried, not checked.

@@ -1,4 +1,4 @@
-//! The sending side: one connection task and one bounded queue per peer.
+//! The sending side: one connection task and one bounded queue per peer; snapshots go beside them.
 
 use std::{
     collections::BTreeMap,
@@ -7,11 +7,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use eraft_core::{Identity, Message, NodeId, Transport, Unreachable};
+use eraft_core::{Identity, Message, NodeId, SnapshotNotSent, SnapshotReader, Term, Transport, Unreachable};
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::{GrpcOptions, PeerStats, connection::Connection, peer::Peer};
+use crate::{GrpcOptions, PeerStats, connection::Connection, peer::Peer, snapshot};
 
 /// Sends messages to peers; dropping it stops its tasks.
 ///
@@ -23,6 +23,7 @@ pub struct GrpcTransport {
     ours: Identity,
     peers: BTreeMap<NodeId, Arc<Peer>>,
     options: Arc<GrpcOptions>,
+    snapshots: snapshot::Sender,
     stop: CancellationToken,
     /// Dropping the set aborts them.
     tasks: Mutex<JoinSet<()>>,
@@ -52,7 +53,8 @@ impl GrpcTransport {
                 (id, peer)
             })
             .collect();
-        GrpcTransport { ours: identity, peers, options, stop, tasks: Mutex::new(tasks) }
+        let snapshots = snapshot::Sender::new(&options);
+        GrpcTransport { ours: identity, peers, options, snapshots, stop, tasks: Mutex::new(tasks) }
     }
 
     /// What happened so far, by peer.
@@ -85,9 +87,27 @@ impl Transport for GrpcTransport {
         }
         match self.peers.get(&to) {
             Some(peer) => peer.send(message, &self.options).await,
-            None => Err(Unreachable { peer: to, reason: "its address is not known here".to_owned() }),
+            None => Err(unknown(to)),
         }
     }
+
+    async fn send_snapshot(&self, to: NodeId, term: Term, snapshot: SnapshotReader) -> Result<(), SnapshotNotSent> {
+        let peer = self.peers.get(&to).ok_or_else(|| unknown(to))?;
+        let sending = self.snapshots.send(&self.ours, peer, &self.options, term, snapshot);
+        let sent =
+            self.stop.run_until_cancelled(sending).await.unwrap_or_else(|| {
+                Err(Unreachable { peer: to, reason: "the transport was shut down".to_owned() }.into())
+            });
+        match &sent {
+            Ok(()) => peer.counters.snapshots_sent.increment(),
+            Err(_) => peer.counters.snapshots_failed.increment(),
+        }
+        sent
+    }
+}
+
+fn unknown(peer: NodeId) -> Unreachable {
+    Unreachable { peer, reason: "its address is not known here".to_owned() }
 }
 
 impl fmt::Debug for GrpcTransport {

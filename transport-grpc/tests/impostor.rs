@@ -7,9 +7,9 @@ mod common;
 use std::{net::SocketAddr, sync::Arc};
 
 use common::*;
-use eraft_core::{NodeId, Transport};
+use eraft_core::{NodeId, Term, Transport};
 use eraft_transport_grpc::proto::{
-    Answer, Frame, Hello,
+    Answer, Frame, Hello, SnapshotAnswer, SnapshotFrame,
     raft_server::{Raft, RaftServer},
 };
 use futures_util::{StreamExt, stream, stream::BoxStream};
@@ -27,6 +27,18 @@ impl Raft for Impostor {
         let first = stream::iter([Ok(Answer::clone(&self.0))]);
         // Reading keeps the stream open for as long as the caller likes.
         let rest = request.into_inner().filter_map(|frame| async { frame.err().map(Err) });
+        Ok(Response::new(first.chain(rest).boxed()))
+    }
+
+    type SendSnapshotStream = BoxStream<'static, Result<SnapshotAnswer, Status>>;
+
+    async fn send_snapshot(
+        &self,
+        request: Request<Streaming<SnapshotFrame>>,
+    ) -> Result<Response<Self::SendSnapshotStream>, Status> {
+        let first = stream::iter([Ok(SnapshotAnswer { hello: self.0.hello, staged: false })]);
+        // Whoever sends more than the opening is told so.
+        let rest = request.into_inner().skip(1).map(|frame| Err(Status::internal(format!("it sent {frame:?}"))));
         Ok(Response::new(first.chain(rest).boxed()))
     }
 }
@@ -83,4 +95,21 @@ async fn the_client_refuses_another_group_another_version_and_silence() {
     client_refuses(Some(Hello { group: 4, ..genuine() }), "group 4").await;
     client_refuses(Some(Hello { version: 9, ..genuine() }), "version 9").await;
     client_refuses(None, "hello").await;
+}
+
+#[tokio::test]
+async fn no_byte_of_a_snapshot_leaves_for_one_that_is_not_who_was_dialled() {
+    for (hello, text) in [
+        (Some(Hello { cluster: 0xC2, ..genuine() }), "cluster 00000000000000c2"),
+        (Some(Hello { node: 3, ..genuine() }), "it is node 3, expected node 2"),
+        (Some(Hello { to: 3, ..genuine() }), "takes node 1 for node 3"),
+        (None, "hello"),
+    ] {
+        let transport = dial(identity(1), 2, pose(Answer { hello }).await, options());
+        let sent = transport.send_snapshot(NodeId(2), Term(7), snapshots::of(bytes::Bytes::from_static(b"abc"))).await;
+        let refused = sent.unwrap_err().to_string();
+        assert!(refused.contains("we refused the peer") && refused.contains(text), "{refused}");
+        let stats = &transport.stats()[&NodeId(2)];
+        assert_eq!((stats.snapshots_failed, stats.snapshot_bytes_sent), (1, 0));
+    }
 }

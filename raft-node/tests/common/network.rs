@@ -6,7 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use eraft_core::{Inbox, Message, NodeId, Transport, Unreachable};
+use eraft_core::{Inbox, Message, NodeId, SnapshotNotSent, SnapshotReader, Term, Transport, Unreachable};
 
 /// Who is reachable for whom. Clones are the same network.
 #[derive(Clone, Debug, Default)]
@@ -49,13 +49,13 @@ impl Network {
         self.inner.lock().unwrap().cut.clear();
     }
 
-    fn accept(&self, from: NodeId, message: &Message) -> Result<Option<Arc<dyn Inbox>>, Unreachable> {
+    fn accept(&self, from: NodeId, to: NodeId) -> Result<Option<Arc<dyn Inbox>>, Unreachable> {
         let inner = self.inner.lock().unwrap();
-        if !inner.inboxes.contains_key(&from) || inner.cut.contains(&(from, message.to)) {
+        if !inner.inboxes.contains_key(&from) || inner.cut.contains(&(from, to)) {
             return Ok(None);
         }
-        let unreachable = || Unreachable { peer: message.to, reason: "it is down".to_owned() };
-        inner.inboxes.get(&message.to).cloned().map(Some).ok_or_else(unreachable)
+        let unreachable = || Unreachable { peer: to, reason: "it is down".to_owned() };
+        inner.inboxes.get(&to).cloned().map(Some).ok_or_else(unreachable)
     }
 }
 
@@ -70,9 +70,16 @@ pub struct NetworkTransport {
 impl Transport for NetworkTransport {
     async fn send(&self, to: NodeId, message: Message) -> Result<(), Unreachable> {
         assert_eq!((message.from, message.to), (self.from, to));
-        if let Some(inbox) = self.network.accept(self.from, &message)? {
+        if let Some(inbox) = self.network.accept(self.from, to)? {
             inbox.receive(message).await;
         }
         Ok(())
+    }
+
+    async fn send_snapshot(&self, to: NodeId, term: Term, snapshot: SnapshotReader) -> Result<(), SnapshotNotSent> {
+        let lost = || Unreachable { peer: to, reason: "the snapshot was lost on the way".to_owned() };
+        let inbox = self.network.accept(self.from, to)?.ok_or_else(lost)?;
+        let taken = inbox.receive_snapshot(self.from, term, snapshot).await;
+        taken.map_err(|refused| SnapshotNotSent::Refused { peer: to, reason: refused.reason })
     }
 }

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use eraft_core::{
-    Entry, EntryId, Expected, Inbox, LogIndex, MemoryDisk, MemoryStorage, Message, MessageBody, NodeId, Role, Term,
+    Entry, EntryId, Expected, Inbox, LogIndex, MemoryDisk, MemoryStorage, Message, MessageBody, NodeId, Role,
+    SnapshotReader, SnapshotRefused, Term,
 };
 use eraft_node::{Node, Options};
 
@@ -115,5 +116,14 @@ impl Inbox for Puppet {
             }
             _ => {}
         }
+    }
+
+    async fn receive_snapshot(
+        &self,
+        _from: NodeId,
+        _term: Term,
+        _snapshot: SnapshotReader,
+    ) -> Result<(), SnapshotRefused> {
+        Err(SnapshotRefused { reason: "a puppet keeps no snapshots".to_owned() })
     }
 }

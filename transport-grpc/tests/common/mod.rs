@@ -10,11 +10,14 @@
     reason = "tests; each file uses a part"
 )]
 
+pub mod snapshots;
+
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use eraft_core::{
-    ClusterId, Entry, EntryId, Identity, Inbox, LogIndex, Message, MessageBody, NodeId, StoreId, Term, Transport,
+    ClusterId, Entry, EntryId, Identity, Inbox, LogIndex, Message, MessageBody, NodeId, SnapshotReader,
+    SnapshotRefused, StoreId, Term, Transport,
 };
 use eraft_transport_grpc::{
     GrpcOptions, GrpcServer, GrpcTransport,
@@ -68,6 +71,15 @@ impl Inbox for Arrivals {
         self.allowed.acquire().await.unwrap().forget();
         self.sender.send(message).await.unwrap();
     }
+
+    async fn receive_snapshot(
+        &self,
+        _from: NodeId,
+        _term: Term,
+        _snapshot: SnapshotReader,
+    ) -> Result<(), SnapshotRefused> {
+        Err(SnapshotRefused { reason: "this inbox takes messages only".to_owned() })
+    }
 }
 
 impl Arrivals {
@@ -90,8 +102,8 @@ impl Arrivals {
 }
 
 /// A server of node `node` on a port that the system chose.
-pub fn serve(node: u64, inbox: &Arc<Arrivals>, options: GrpcOptions) -> GrpcServer {
-    GrpcServer::bind(identity(node), "127.0.0.1:0".parse().unwrap(), Arc::<Arrivals>::clone(inbox), options).unwrap()
+pub fn serve(node: u64, inbox: &Arc<impl Inbox>, options: GrpcOptions) -> GrpcServer {
+    GrpcServer::bind(identity(node), "127.0.0.1:0".parse().unwrap(), inbox.clone(), options).unwrap()
 }
 
 /// A transport of node `from` whose only peer is `to` at `address`.
