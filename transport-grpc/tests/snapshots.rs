@@ -160,6 +160,18 @@ async fn a_transport_that_is_shut_down_gives_its_snapshots_up() {
     stage.broken().await;
 }
 
+/// Sends a second snapshot while a first one is under way.
+async fn refused_as_busy(transport: &GrpcTransport, stage: &Stage) {
+    tokio::select! {
+        busy = send(transport, of(random_bytes(10))) => {
+            assert!(matches!(&busy, Err(SnapshotNotSent::Busy { .. })), "{busy:?}");
+        }
+        () = until("the second is under way", || stage.begun.load(Ordering::Relaxed) == 2) => {
+            panic!("two snapshots are under way at once");
+        }
+    }
+}
+
 #[tokio::test]
 async fn no_more_snapshots_leave_at_once_than_allowed() {
     let options = GrpcOptions { max_snapshots_out: 1, ..options() };
@@ -168,8 +180,7 @@ async fn no_more_snapshots_leave_at_once_than_allowed() {
     let transport = dial(identity(1), 2, server.local_addr(), options);
     let second = async {
         until("the first is under way", || stage.begun.load(Ordering::Relaxed) == 1).await;
-        let busy = send(&transport, of(random_bytes(10))).await;
-        assert!(matches!(&busy, Err(SnapshotNotSent::Busy { .. })), "{busy:?}");
+        refused_as_busy(&transport, &stage).await;
         stage.allowed.add_permits(1 << 30);
     };
     let (first, ()) = tokio::join!(send(&transport, of(random_bytes(10))), second);
@@ -186,8 +197,7 @@ async fn no_more_snapshots_come_in_at_once_than_allowed() {
     let other = dial(identity(3), 2, server.local_addr(), options);
     let second = async {
         until("the first is under way", || stage.begun.load(Ordering::Relaxed) == 1).await;
-        let busy = send(&other, of(random_bytes(10))).await;
-        assert!(matches!(&busy, Err(SnapshotNotSent::Busy { .. })), "{busy:?}");
+        refused_as_busy(&other, &stage).await;
         stage.allowed.add_permits(1 << 30);
     };
     let (sent, ()) = tokio::join!(send(&first, of(random_bytes(10))), second);
