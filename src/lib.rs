@@ -6,7 +6,8 @@
 //! ```
 //! # use std::{collections::BTreeMap, sync::Arc};
 //! use eraft::grpc::{GrpcOptions, GrpcTransport};
-//! use eraft::{ConfState, Entry, Expected, LogIndex, Node, NodeId, Options, StateMachine, StateMachineError};
+//! use eraft::{ConfState, Entry, Expected, LogIndex, Node, NodeId, Options, snapshot_of};
+//! use eraft::{SnapshotReader, SnapshotStream, StateMachine, StateMachineError};
 //!
 //! struct Counter(LogIndex, u64); // what you replicate: here, how many commands there were
 //!
@@ -15,6 +16,12 @@
 //!     fn last_applied(&self) -> LogIndex { self.0 }
 //!     async fn apply(&mut self, entries: Vec<Entry>) -> Result<Vec<bytes::Bytes>, StateMachineError> {
 //!         Ok(entries.iter().map(|entry| { self.0 = entry.index; self.1 += 1; self.1.to_string().into() }).collect())
+//!     }
+//!     async fn snapshot(&mut self) -> Result<SnapshotStream, StateMachineError> { Ok(snapshot_of(self.1.to_string())) }
+//!     async fn restore(&mut self, from: SnapshotReader) -> Result<(), StateMachineError> {
+//!         self.0 = from.meta.last.index;
+//!         self.1 = String::from_utf8(from.read_all().await?)?.parse()?;
+//!         Ok(())
 //!     }
 //! }
 //!

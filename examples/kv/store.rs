@@ -4,7 +4,8 @@
 //! anything else: no clock, no randomness, no address, no iteration order that differs between two nodes. What is wrong
 //! with a command (an `INCR` of a word) is a reply, the same on every replica; it is not an error of the machine.
 //!
-//! The map lives in memory and is rebuilt from the log when the node starts: hence it says that it has applied nothing.
+//! The map lives in memory; when the node starts it is restored from the snapshot, and what the log holds beyond that is
+//! applied again. Hence it says that it has applied nothing.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use eraft::{LogIndex, StateMachine, Typed, TypedStateMachine};
+use eraft::{LogIndex, StateMachine, StateMachineError, Typed, TypedStateMachine};
 use serde::{Deserialize, Serialize};
 
 /// What goes through the log. Its encoding outlives this build: new commands are added at the end.
@@ -58,10 +59,25 @@ pub enum Reply {
     Refused(String),
 }
 
+/// How many parts the map is kept in. It may never change: what a snapshot holds is cut the same way.
+const PARTS: u16 = 1024;
+
+/// One part of the map: the keys whose hash falls to it.
+type Part = Arc<BTreeMap<Bytes, Bytes>>;
+
 /// A handle of the map; clones share it. The node holds one to apply, the service another to read.
-#[derive(Clone, Debug, Default)]
+///
+/// The map is in parts so that a snapshot is a matter of microseconds: it shares every part, and a write copies the one
+/// part that it changes, if a snapshot still needs that.
+#[derive(Clone, Debug)]
 pub struct Store {
-    values: Arc<RwLock<BTreeMap<Bytes, Bytes>>>,
+    parts: Arc<RwLock<Vec<Part>>>,
+}
+
+impl Default for Store {
+    fn default() -> Store {
+        Store { parts: Arc::new(RwLock::new(vec![Part::default(); PARTS.into()])) }
+    }
 }
 
 impl Store {
@@ -72,18 +88,18 @@ impl Store {
 
     /// The value of `key`.
     pub fn get(&self, key: &[u8]) -> Option<Bytes> {
-        self.read().get(key).cloned()
+        self.read().get(part_of(key))?.get(key).cloned()
     }
 
     /// How many keys there are.
     pub fn key_count(&self) -> usize {
-        self.read().len()
+        self.read().iter().map(|part| part.len()).sum()
     }
 
     /// A digest of every key and value.
     pub fn digest(&self) -> u64 {
         let mut digest = xxhash_rust::xxh3::Xxh3::new();
-        for (key, value) in self.read().iter() {
+        for (key, value) in self.read().iter().flat_map(|part| part.iter()) {
             for part in [key, value] {
                 digest.update(&(part.len() as u64).to_be_bytes());
                 digest.update(part);
@@ -93,42 +109,65 @@ impl Store {
     }
 
     // A panic while the lock is held ends the node before it answers, so a poisoned lock guards nothing here.
-    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<Bytes, Bytes>> {
-        self.values.read().unwrap_or_else(PoisonError::into_inner)
+    fn read(&self) -> RwLockReadGuard<'_, Vec<Part>> {
+        self.parts.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<Bytes, Bytes>> {
-        self.values.write().unwrap_or_else(PoisonError::into_inner)
+    fn write(&self) -> RwLockWriteGuard<'_, Vec<Part>> {
+        self.parts.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Where `key` belongs; the same on every node and in every version, because snapshots are cut by it.
+fn part_of(key: &[u8]) -> usize {
+    // A remainder below 1024 fits.
+    usize::try_from(xxhash_rust::xxh3::xxh3_64(key) % u64::from(PARTS)).unwrap_or(0)
 }
 
 impl TypedStateMachine for Store {
     type Command = Command;
     type Reply = Reply;
+    type Piece = Part;
 
     fn last_applied(&self) -> LogIndex {
         LogIndex::ZERO
     }
 
     fn apply(&mut self, _index: LogIndex, command: Command) -> Reply {
-        let mut values = self.write();
+        let mut parts = self.write();
+        // There is a part for every key; a missing one would be a key's that no part holds.
+        let mut part = |key: &Bytes| parts.get_mut(part_of(key)).map(Arc::make_mut);
         match command {
             Command::Set { key, value } => {
-                values.insert(key, value);
+                part(&key).and_then(|values| values.insert(key, value));
                 Reply::Done
             }
             Command::Del { keys } => {
-                let found = keys.iter().filter(|key| values.remove(*key).is_some()).count();
+                let found =
+                    keys.iter().filter(|key| part(key).and_then(|values| values.remove(*key)).is_some()).count();
                 Reply::Number(i64::try_from(found).unwrap_or(i64::MAX))
             }
-            Command::Incr { key } => match successor(values.get(&key)) {
+            Command::Incr { key } => match successor(part(&key).and_then(|values| values.get(&key))) {
                 Ok(number) => {
-                    values.insert(key, number.to_string().into());
+                    part(&key).and_then(|values| values.insert(key, number.to_string().into()));
                     Reply::Number(number)
                 }
                 Err(refused) => Reply::Refused(refused.to_owned()),
             },
         }
+    }
+
+    fn snapshot(&self) -> Box<dyn Iterator<Item = Part> + Send> {
+        Box::new(self.read().clone().into_iter())
+    }
+
+    fn restore(&mut self, pieces: Vec<Part>) -> Result<(), StateMachineError> {
+        let found = pieces.len();
+        if found != usize::from(PARTS) {
+            return Err(format!("the snapshot has {found} parts, expected {PARTS}: another program wrote it").into());
+        }
+        *self.write() = pieces;
+        Ok(())
     }
 }
 

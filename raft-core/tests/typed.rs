@@ -3,10 +3,10 @@
 
 use bytes::Bytes;
 use eraft_core::{
-    Entry, EntryKind, LogIndex, ReplyError, StateMachine as _, Term, Typed, TypedStateMachine, codec, decode_reply,
-    encode_command,
+    Entry, EntryId, EntryKind, LogIndex, ReplyError, SnapshotMeta, SnapshotReader, StateMachine as _,
+    StateMachineError, Term, Typed, TypedStateMachine, codec, decode_reply, encode_command,
 };
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use serde::{Deserialize, Serialize, Serializer};
 
 #[derive(Serialize, Deserialize)]
@@ -39,6 +39,7 @@ struct Lines {
 impl TypedStateMachine for Lines {
     type Command = Command;
     type Reply = Reply;
+    type Piece = (LogIndex, String);
 
     fn last_applied(&self) -> LogIndex {
         self.start
@@ -52,6 +53,15 @@ impl TypedStateMachine for Lines {
             }
             Command::Odd => Reply::Odd,
         }
+    }
+
+    fn snapshot(&self) -> Box<dyn Iterator<Item = (LogIndex, String)> + Send> {
+        Box::new(self.applied.clone().into_iter())
+    }
+
+    fn restore(&mut self, pieces: Vec<(LogIndex, String)>) -> Result<(), StateMachineError> {
+        self.applied = pieces;
+        Ok(())
     }
 }
 
@@ -100,6 +110,61 @@ fn a_reply_that_cannot_be_encoded_is_told_as_such() {
     let odd = Entry::command(Term(1), LogIndex(1), encode_command(&Command::Odd).unwrap());
     let replies = apply(&mut machine(0), vec![odd]);
     assert_eq!(decode_reply::<Reply>(&replies[0]), Err(ReplyError::ReplyNotEncodable));
+}
+
+/// What `machine` streams, as a store hands it out again, in chunks of at most `chunk_bytes`.
+fn snapshot(machine: &mut Typed<Lines>, chunk_bytes: usize) -> Vec<Bytes> {
+    let stream = machine.snapshot().now_or_never().unwrap().unwrap();
+    let chunks: Vec<Bytes> = stream.map(Result::unwrap).collect::<Vec<_>>().now_or_never().unwrap();
+    chunks.concat().chunks(chunk_bytes).map(Bytes::copy_from_slice).collect()
+}
+
+fn restore(machine: &mut Typed<Lines>, last: u64, chunks: Vec<Bytes>) -> Result<(), StateMachineError> {
+    let size_bytes = chunks.iter().map(|chunk| chunk.len() as u64).sum();
+    let meta = SnapshotMeta { last: EntryId::new(1, last), ..SnapshotMeta::default() };
+    let chunks = futures_util::stream::iter(chunks.into_iter().map(Ok)).boxed();
+    machine.restore(SnapshotReader { meta, size_bytes, chunks }).now_or_never().unwrap()
+}
+
+#[test]
+fn a_snapshot_restores_the_same_state_however_it_is_cut_into_chunks() {
+    let mut from = machine(0);
+    let lines = |length: usize| (1..200).map(move |index| push(index, &"x".repeat(length * 10)));
+    apply(&mut from, lines(1).chain(lines(100)).collect());
+    for chunk_bytes in [1, 7, 1000, 1 << 20] {
+        let mut to = machine(0);
+        apply(&mut to, vec![push(1, "gone")]);
+        let chunks = snapshot(&mut from, chunk_bytes);
+        restore(&mut to, 199, chunks).unwrap();
+        assert_eq!(to.last_applied(), LogIndex(199));
+        assert_eq!(snapshot(&mut to, 1 << 20), snapshot(&mut from, 1 << 20));
+    }
+}
+
+#[test]
+fn what_is_applied_after_a_snapshot_was_asked_for_is_not_in_it() {
+    let mut from = machine(0);
+    apply(&mut from, vec![push(1, "a")]);
+    let before = snapshot(&mut from, 1 << 20);
+    let stream = from.snapshot().now_or_never().unwrap().unwrap();
+    apply(&mut from, vec![push(2, "b")]);
+    let chunks: Vec<Bytes> = stream.map(Result::unwrap).collect::<Vec<_>>().now_or_never().unwrap();
+    assert_eq!(chunks.concat(), before.concat());
+}
+
+#[test]
+fn a_snapshot_that_is_cut_or_of_another_machine_is_refused_and_changes_nothing() {
+    let mut from = machine(0);
+    apply(&mut from, vec![push(1, "a"), push(2, "b")]);
+    let whole = snapshot(&mut from, 1 << 20).concat();
+    let cuts = (1..whole.len()).filter(|cut| *cut != whole.len() / 2).map(|cut| whole[..cut].to_vec());
+    for bytes in cuts.chain([b"not a snapshot of any machine".to_vec(), [&[0, 0, 0, 1, 9][..], &whole].concat()]) {
+        let mut to = machine(0);
+        apply(&mut to, vec![push(1, "kept")]);
+        let before = snapshot(&mut to, 1 << 20);
+        restore(&mut to, 2, vec![bytes.into()]).unwrap_err();
+        assert_eq!((snapshot(&mut to, 1 << 20), to.last_applied()), (before, LogIndex(1)));
+    }
 }
 
 #[test]

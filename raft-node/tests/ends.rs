@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use common::{founder_disk, in_time, network::Network, options, reply};
 use eraft_core::{
-    Entry, Expected, LogChange, LogIndex, MemoryStorage, NodeId, RaftStateUpdate, StateMachine, StateMachineError,
-    Storage, StorageErrorKind, Term,
+    Entry, Expected, LogChange, LogIndex, MemoryStorage, NodeId, RaftStateUpdate, SnapshotReader, SnapshotStream,
+    StateMachine, StateMachineError, Storage, StorageErrorKind, Term, snapshot_of,
 };
 use eraft_node::{Node, ProposeError, StartError, StopCause};
 use tokio::time::{sleep, timeout};
@@ -42,6 +42,14 @@ impl StateMachine for Moody {
             }
         }
         Ok(entries.iter().map(reply).collect())
+    }
+
+    async fn snapshot(&mut self) -> Result<SnapshotStream, StateMachineError> {
+        Ok(snapshot_of("its mood"))
+    }
+
+    async fn restore(&mut self, _snapshot: SnapshotReader) -> Result<(), StateMachineError> {
+        Err("it forgot how".into())
     }
 }
 

@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{StateMachine, StateMachineError};
+use super::{SnapshotStream, StateMachine, StateMachineError, pieces};
 use crate::{
     codec::{self, DecodeError, EncodeError},
-    types::{Entry, EntryKind, LogIndex},
+    types::{Entry, EntryKind, LogIndex, SnapshotReader},
 };
 
 /// A state machine whose commands and replies are types; [`Typed`] makes a [`StateMachine`] of it.
@@ -20,6 +20,9 @@ pub trait TypedStateMachine: Send + 'static {
     type Command: Serialize + DeserializeOwned + Send;
     /// What they are answered.
     type Reply: Serialize + DeserializeOwned + Send;
+    /// What a snapshot consists of: the whole state where it is small; where it is large, one of many parts of it, each
+    /// of which is encoded in memory when its turn comes.
+    type Piece: Serialize + DeserializeOwned + Send + 'static;
 
     /// The last entry whose effect the state holds when it starts; 0 for one that lives in memory. Asked once.
     fn last_applied(&self) -> LogIndex;
@@ -27,12 +30,25 @@ pub trait TypedStateMachine: Send + 'static {
     /// Applies one committed command and answers it. It must do the same on every replica: no clock, no randomness,
     /// nothing from outside. What is wrong with the command is a reply, too.
     fn apply(&mut self, index: LogIndex, command: Self::Command) -> Self::Reply;
+
+    /// The state as it is now, in pieces. Nothing is applied until this returns, so it only captures a view, quickly: of
+    /// a large state, shared parts that are copied when they are written to next.
+    fn snapshot(&self) -> Box<dyn Iterator<Item = Self::Piece> + Send>;
+
+    /// Replaces the state by the one that these pieces were taken of, in their order. Whoever reads it beside the node
+    /// must see the old one or the new one, nothing between.
+    ///
+    /// # Errors
+    /// If they are none of this machine's; the node ends.
+    fn restore(&mut self, pieces: Vec<Self::Piece>) -> Result<(), StateMachineError>;
 }
 
 /// A [`TypedStateMachine`] as the [`StateMachine`] that a node runs.
 ///
 /// ```
-/// use eraft_core::{Entry, LogIndex, StateMachine, Term, Typed, TypedStateMachine, decode_reply, encode_command};
+/// use eraft_core::{
+///     Entry, LogIndex, StateMachine, StateMachineError, Term, Typed, TypedStateMachine, decode_reply, encode_command,
+/// };
 /// use serde::{Deserialize, Serialize};
 ///
 /// #[derive(Serialize, Deserialize)]
@@ -45,6 +61,7 @@ pub trait TypedStateMachine: Send + 'static {
 /// impl TypedStateMachine for Counter {
 ///     type Command = Command;
 ///     type Reply = u64;
+///     type Piece = u64;
 ///
 ///     fn last_applied(&self) -> LogIndex {
 ///         LogIndex::ZERO // it lives in memory
@@ -53,6 +70,15 @@ pub trait TypedStateMachine: Send + 'static {
 ///     fn apply(&mut self, _index: LogIndex, Command::Add(more): Command) -> u64 {
 ///         self.0 = self.0.wrapping_add(more);
 ///         self.0
+///     }
+///
+///     fn snapshot(&self) -> Box<dyn Iterator<Item = u64> + Send> {
+///         Box::new(std::iter::once(self.0))
+///     }
+///
+///     fn restore(&mut self, pieces: Vec<u64>) -> Result<(), StateMachineError> {
+///         self.0 = pieces.into_iter().sum();
+///         Ok(())
 ///     }
 /// }
 ///
@@ -142,5 +168,16 @@ impl<M: TypedStateMachine> StateMachine for Typed<M> {
             }
         });
         Ok(replies.collect())
+    }
+
+    async fn snapshot(&mut self) -> Result<SnapshotStream, StateMachineError> {
+        Ok(pieces::encode(self.machine.snapshot()))
+    }
+
+    async fn restore(&mut self, snapshot: SnapshotReader) -> Result<(), StateMachineError> {
+        let last = snapshot.meta.last.index;
+        self.machine.restore(pieces::decode(snapshot).await?)?;
+        self.last_applied = last;
+        Ok(())
     }
 }

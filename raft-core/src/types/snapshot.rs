@@ -4,10 +4,11 @@ use std::fmt;
 
 use bytes::Bytes;
 use futures_core::stream::BoxStream;
+use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::{ConfState, EntryId};
-use crate::storage::Result;
+use crate::storage::{Result, StorageError, StorageErrorKind};
 
 /// What a snapshot replaces: every entry up to and including `last`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +38,24 @@ pub struct SnapshotReader {
     pub size_bytes: u64,
     /// Its bytes in order, each chunk verified before it is handed out. An error ends the stream.
     pub chunks: BoxStream<'static, Result<Bytes>>,
+}
+
+impl SnapshotReader {
+    /// All of its bytes: for a state that is small.
+    ///
+    /// # Errors
+    /// What the stream meets; `Corrupt` where it is shorter or longer than `size_bytes`.
+    pub async fn read_all(mut self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = self.chunks.next().await {
+            bytes.extend_from_slice(&chunk?);
+        }
+        if bytes.len() as u64 != self.size_bytes {
+            let detail = format!("it should have {} bytes and has {}", self.size_bytes, bytes.len());
+            return Err(StorageError::new(StorageErrorKind::Corrupt, "reading a snapshot", detail));
+        }
+        Ok(bytes)
+    }
 }
 
 impl fmt::Debug for SnapshotReader {

@@ -18,10 +18,11 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use eraft_core::{
-    ClusterId, ConfState, Entry, EntryKind, Expected, LogIndex, MemoryDisk, MemoryStorage, NodeId, StateMachine,
-    StateMachineError, Storage,
+    ClusterId, ConfState, Entry, EntryKind, Expected, LogIndex, MemoryDisk, MemoryStorage, NodeId, SnapshotReader,
+    SnapshotStream, StateMachine, StateMachineError, Storage, codec,
 };
 use eraft_node::{Node, Options, ProposeError, bootstrap};
+use futures_util::{StreamExt as _, stream};
 
 use self::{
     network::Network,
@@ -58,6 +59,17 @@ impl StateMachine for Journal {
         let replies = entries.iter().map(reply).collect();
         self.entries.lock().unwrap().extend(entries);
         Ok(replies)
+    }
+
+    async fn snapshot(&mut self) -> Result<SnapshotStream, StateMachineError> {
+        let state = codec::encode(&*self.entries.lock().unwrap());
+        let chunks: Vec<Bytes> = state.chunks(100).map(|chunk| state.slice_ref(chunk)).collect();
+        Ok(stream::iter(chunks.into_iter().map(Ok)).boxed())
+    }
+
+    async fn restore(&mut self, snapshot: SnapshotReader) -> Result<(), StateMachineError> {
+        *self.entries.lock().unwrap() = codec::decode(&snapshot.read_all().await?)?;
+        Ok(())
     }
 }
 
