@@ -35,6 +35,9 @@ pub enum ProposeError {
         /// Who leads now, as far as is known.
         leader: Option<NodeId>,
     },
+    /// Committed, but this node got the effect of it in another's snapshot, and so has no reply.
+    #[error("the command was committed, but a snapshot brought its effect here, so its reply is not known")]
+    Overtaken,
     /// The node has ended.
     #[error("the node has stopped: {cause}")]
     Stopped {
@@ -53,7 +56,7 @@ impl ProposeError {
             | ProposeError::Busy
             | ProposeError::TooLarge { .. }
             | ProposeError::Full { .. } => false,
-            ProposeError::LeadershipLost { .. } => true,
+            ProposeError::LeadershipLost { .. } | ProposeError::Overtaken => true,
             ProposeError::Stopped { may_have_committed, .. } => *may_have_committed,
         }
     }
@@ -93,7 +96,7 @@ pub enum StopCause {
     /// The state machine failed, so this replica cannot go on.
     #[error("its state machine failed at index {index}: {reason}")]
     StateMachine {
-        /// The first entry of the batch that it failed on.
+        /// The first entry of the batch that it failed on, or the last one of the snapshot.
         index: LogIndex,
         /// What it said.
         reason: String,
@@ -128,16 +131,14 @@ pub enum StartError {
         /// Whose store it is.
         node: NodeId,
     },
-    /// The state machine holds more than the log can vouch for, or less than the log can rebuild.
+    /// The state machine holds more than the log can vouch for.
     #[error(
-        "the state machine has applied {applied}, but the log holds {first} to {last}: they do not belong together; \
-         restore both from the same node"
+        "the state machine has applied {applied}, but the log ends with {last}: they do not belong together; restore \
+         both from the same node"
     )]
     StateMachine {
         /// What the state machine says it has applied.
         applied: LogIndex,
-        /// The first entry of the log.
-        first: LogIndex,
         /// The last entry of the log.
         last: LogIndex,
     },

@@ -1,12 +1,13 @@
 //! Where messages of other members arrive: a queue that is bounded in number and bytes, and holds its sender up when full.
+//! Snapshots come in by the same door, and pass by the queue.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use eraft_core::{Inbox, Message, NodeId, SnapshotReader, SnapshotRefused, Term};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::Options;
+use crate::{Options, shared::Shared, snapshots};
 
 /// A message with its share of the inbox's bytes.
 #[derive(Debug)]
@@ -15,7 +16,7 @@ pub(crate) struct Arrived {
     _bytes: OwnedSemaphorePermit,
 }
 
-/// The [`Inbox`] of one node.
+/// The messages that have arrived at one node.
 #[derive(Debug)]
 pub(crate) struct NodeInbox {
     max_bytes: u32,
@@ -39,23 +40,39 @@ impl NodeInbox {
     pub(crate) fn close(&self) {
         self.bytes.close();
     }
-}
 
-#[async_trait]
-impl Inbox for NodeInbox {
-    async fn receive(&self, message: Message) {
+    /// Queues a message; waits while the inbox is full.
+    pub(crate) async fn receive(&self, message: Message) {
         // A message larger than the whole inbox still passes, alone.
         let bytes = u32::try_from(message.size_bytes()).unwrap_or(u32::MAX).min(self.max_bytes);
         let Ok(permit) = self.bytes.clone().acquire_many_owned(bytes).await else { return };
         let _node_has_ended = self.messages.send(Arrived { message, _bytes: permit }).await;
     }
+}
+
+/// Where the transport delivers: messages go to the queue, snapshots into a stage.
+pub(crate) struct Door {
+    pub(crate) shared: Arc<Shared>,
+}
+
+#[async_trait]
+impl Inbox for Door {
+    async fn receive(&self, message: Message) {
+        self.shared.inbox.receive(message).await;
+    }
 
     async fn receive_snapshot(
         &self,
-        _from: NodeId,
-        _term: Term,
-        _snapshot: SnapshotReader,
+        from: NodeId,
+        term: Term,
+        snapshot: SnapshotReader,
     ) -> Result<(), SnapshotRefused> {
-        Err(SnapshotRefused { reason: "this release of the node installs no snapshots".to_owned() })
+        snapshots::receive(&self.shared, from, term, snapshot).await
+    }
+}
+
+impl fmt::Debug for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Door").field("node", &self.shared.identity.node).finish_non_exhaustive()
     }
 }

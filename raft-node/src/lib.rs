@@ -1,7 +1,7 @@
 //! The tokio driver of eRaft: it gives the pure core of `raft-core` a clock, a disk and a network.
 //!
 //! One loop task steps the core and hands out what it wants done; one task applies committed entries to the state
-//! machine; one task per peer fills and sends what is for that peer. The driver holds no Raft rule: the core withholds
+//! machine; one task per peer fills and sends what is for that peer; snapshots are streamed by tasks beside. The driver holds no Raft rule: the core withholds
 //! whatever must wait, so nothing here can get the order wrong. Every queue is bounded, by [`Options`].
 //!
 //! - [`bootstrap`] founds a member of a new cluster in a blank store, once;
@@ -20,6 +20,7 @@ mod options;
 mod peer;
 mod requests;
 mod shared;
+mod snapshots;
 mod start;
 mod status;
 mod stop;
@@ -28,4 +29,4 @@ pub use bootstrap::bootstrap;
 pub use error::{BootstrapError, ProposeError, ReadError, StartError, StopCause};
 pub use node::Node;
 pub use options::{Options, WhenBusy};
-pub use status::{Leadership, NodeStatus, PeerQueues};
+pub use status::{Leadership, NodeStatus, PeerQueues, SnapshotActivity};

@@ -7,7 +7,8 @@ use eraft_core::{Inbox, StateMachine, Storage, Transport};
 use tokio::sync::watch;
 
 use crate::{
-    Leadership, NodeStatus, Options, ProposeError, ReadError, StartError, StopCause, requests::Refused, shared::Shared,
+    Leadership, NodeStatus, Options, ProposeError, ReadError, StartError, StopCause, inbox::Door, requests::Refused,
+    shared::Shared,
 };
 
 /// A running member of a cluster; clones are handles to the same one. It runs until [`Node::shutdown`] or a failure, also
@@ -20,7 +21,8 @@ pub struct Node {
 impl Node {
     /// Starts the member whose data `storage` holds, on the tokio runtime that this is called on.
     ///
-    /// The state machine is rebuilt from the log: committed entries above its `last_applied` are applied to it again.
+    /// The state machine is rebuilt from the snapshot, where its `last_applied` lies before the log, and from the log:
+    /// committed entries above are applied to it again.
     ///
     /// # Errors
     /// [`StartError`]; nothing runs then.
@@ -85,9 +87,9 @@ impl Node {
         self.shared.leadership.clone()
     }
 
-    /// Where the transport delivers messages for this node.
+    /// Where the transport delivers messages and snapshots for this node.
     pub fn inbox(&self) -> Arc<dyn Inbox> {
-        Arc::clone(&self.shared.inbox) as Arc<dyn Inbox>
+        Arc::new(Door { shared: Arc::clone(&self.shared) })
     }
 
     /// Takes no more requests, completes what is being saved and applied, saves the commit index, closes the store and

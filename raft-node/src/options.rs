@@ -52,6 +52,18 @@ pub struct Options {
     /// Entries that may be committed and not applied before no more are proposed.
     pub max_unapplied_entries: u64,
 
+    /// Bytes by which state and log may grow after a snapshot before the next one is taken. A start reads at most about
+    /// so much again, beside the trailing entries.
+    pub max_log_bytes: u64,
+    /// Entries that a snapshot holds and that stay in the log all the same, for peers that lag a little.
+    pub trailing_entries: u64,
+    /// Bytes of a snapshot that are written to the store at once.
+    pub max_snapshot_chunk_bytes: usize,
+    /// Snapshots that are sent at once; other peers wait their turn.
+    pub max_snapshots_sending: usize,
+    /// How long to wait after the store could not take a snapshot before another one is taken.
+    pub snapshot_retry: Duration,
+
     /// Bytes of one message; both sides' transports must take it.
     pub max_message_bytes: u64,
     /// Messages with entries under way to one peer, as the core counts them.
@@ -79,6 +91,11 @@ impl Default for Options {
             entry_cache_bytes: 64 * MIB,
             max_apply_bytes: 4 * MIB,
             max_unapplied_entries: 262_144,
+            max_log_bytes: 64 * MIB,
+            trailing_entries: 10_000,
+            max_snapshot_chunk_bytes: 1024 * 1024,
+            max_snapshots_sending: 2,
+            snapshot_retry: Duration::from_secs(10),
             max_message_bytes: 2 * MIB,
             max_inflight_messages: 64,
             max_inflight_bytes: 16 * MIB,
@@ -120,6 +137,9 @@ impl Options {
             at_least("max_unsaved_bytes", self.max_unsaved_bytes, self.max_message_bytes),
             at_least("max_inflight_bytes", self.max_inflight_bytes, self.max_message_bytes),
             at_least("max_apply_bytes", self.max_apply_bytes, 1),
+            at_least("max_log_bytes", self.max_log_bytes, 1),
+            at_least("max_snapshot_chunk_bytes", self.max_snapshot_chunk_bytes as u64, 1),
+            at_least("max_snapshots_sending", self.max_snapshots_sending as u64, 1),
             at_least("max_unapplied_entries", self.max_unapplied_entries, 1),
             at_least("max_pending_requests", self.max_pending_requests as u64, 1),
             at_least("max_inbox_messages", self.max_inbox_messages as u64, 1),

@@ -8,19 +8,20 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use eraft_core::{Identity, NodeId, Raft, Storage, Term};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::{
-    Leadership, NodeStatus, Options,
+    Leadership, NodeStatus, Options, SnapshotActivity,
     cache::EntryCache,
     inbox::NodeInbox,
     peer::Lanes,
     requests::Requests,
+    snapshots::News,
     stop::{Signals, Stop},
 };
 
@@ -36,6 +37,12 @@ pub(crate) struct Shared {
     pub(crate) inbox: Arc<NodeInbox>,
     pub(crate) leadership: watch::Receiver<Leadership>,
     pub(crate) peers: Mutex<BTreeMap<NodeId, Arc<Lanes>>>,
+    /// What other tasks tell the loop: [`Shared::tell`].
+    pub(crate) news: mpsc::Sender<News>,
+    /// Turns at sending a snapshot.
+    pub(crate) sending: Semaphore,
+    /// The one turn at receiving a snapshot.
+    pub(crate) receiving: Semaphore,
     pub(crate) gauges: Gauges,
     pub(crate) signals: Signals,
     pub(crate) stop: Stop,
@@ -47,6 +54,10 @@ pub(crate) struct Gauges {
     pub(crate) unsaved_saves: AtomicU64,
     pub(crate) unsaved_bytes: AtomicU64,
     pub(crate) dropped_appends: AtomicU64,
+    pub(crate) snapshots_taken: AtomicU64,
+    pub(crate) snapshots_sent: AtomicU64,
+    pub(crate) snapshots_received: AtomicU64,
+    pub(crate) taking_snapshot: AtomicBool,
 }
 
 /// The term that this node leads in, for peers' tasks.
@@ -74,6 +85,11 @@ impl Shared {
         self.raft.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Tells the loop; whether there is one to hear it.
+    pub(crate) async fn tell(&self, news: News) -> bool {
+        self.news.send(news).await.is_ok()
+    }
+
     pub(crate) fn status(&self) -> NodeStatus {
         let (cached_entries, cached_bytes) = self.cache.size();
         let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -90,6 +106,14 @@ impl Shared {
             snapshot_size_bytes: self.storage.snapshot_size(),
             room_bytes: self.storage.room_bytes(),
             dropped_appends: self.gauges.dropped_appends.load(Ordering::Relaxed),
+            snapshots: SnapshotActivity {
+                taking: self.gauges.taking_snapshot.load(Ordering::Relaxed),
+                sending: self.options.max_snapshots_sending.saturating_sub(self.sending.available_permits()) as u64,
+                receiving: self.receiving.available_permits() == 0,
+                taken: self.gauges.snapshots_taken.load(Ordering::Relaxed),
+                sent: self.gauges.snapshots_sent.load(Ordering::Relaxed),
+                received: self.gauges.snapshots_received.load(Ordering::Relaxed),
+            },
             peers: peers.iter().map(|(id, lanes)| (*id, lanes.queues())).collect(),
             stopped: self.stop.cause(),
         }

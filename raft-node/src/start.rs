@@ -8,7 +8,10 @@ use std::{
 use eraft_core::{
     Config, NodeId, Raft, RaftState, Role, StateMachine, Storage, StorageError, StorageErrorKind, Transport,
 };
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::{Semaphore, mpsc, watch},
+    task::JoinHandle,
+};
 use tracing::{Instrument, info, info_span, warn};
 
 use crate::{
@@ -22,6 +25,9 @@ use crate::{
     shared::{Gauges, LeadingTerm, Shared},
     stop::{DeclareOnDrop, Signals, Stop, catch_panic},
 };
+
+/// What may wait to be told to the loop; whoever tells more waits.
+const MAX_NEWS: usize = 64;
 
 /// Starts the tasks of the member whose data `storage` holds.
 pub(crate) async fn start(
@@ -40,8 +46,13 @@ pub(crate) async fn start(
         watch::channel(Leadership { role: Role::Follower, term: hard_state.term, leader: None });
     let (requests, request_queues) = Requests::new(&options);
     let (inbox, messages) = NodeInbox::new(&options);
+    // Each task tells one thing at a time and waits its turn, so the bound only says how many are looked at together.
+    let (news, news_queue) = mpsc::channel(MAX_NEWS);
     let shared = Arc::new(Shared {
         cache: EntryCache::new(options.entry_cache_bytes),
+        sending: Semaphore::new(options.max_snapshots_sending),
+        receiving: Semaphore::new(1),
+        news,
         options,
         identity,
         storage,
@@ -75,6 +86,7 @@ pub(crate) async fn start(
         clock,
         messages,
         requests: request_queues,
+        news: news_queue,
         saved_commit: hard_state.commit,
     };
     tokio::spawn(supervise(Driver::new(parts), Arc::clone(&shared), apply, apply_task).instrument(span));
@@ -98,9 +110,9 @@ fn check(state: &RaftState, state_machine: &dyn StateMachine) -> Result<(), Star
         );
         return Err(StorageError::new(StorageErrorKind::Corrupt, "starting a node", detail).into());
     }
-    if applied < outline.base().index || applied > outline.last_index() {
-        let (first, last) = (outline.first_index(), outline.last_index());
-        return Err(StartError::StateMachine { applied, first, last });
+    // One that ends before the log begins is restored from the snapshot; there is one then, by the storage's contract.
+    if applied > outline.last_index() {
+        return Err(StartError::StateMachine { applied, last: outline.last_index() });
     }
     Ok(())
 }
@@ -113,7 +125,7 @@ fn config(options: &Options, node: NodeId) -> Config {
         heartbeat_interval: options.heartbeat_interval,
         max_inflight_messages: options.max_inflight_messages,
         max_pending_requests: options.max_pending_requests,
-        ..Config::new(node, 0)
+        trailing_entries: options.trailing_entries,
     }
 }
 
@@ -137,8 +149,8 @@ async fn supervise(mut driver: Driver, shared: Arc<Shared>, apply: Arc<ApplyQueu
         shared.stop.declare(cause.clone());
         apply_task.abort();
     }
-    // With the driver go the peers' tasks, and the answers that clients wait for.
-    drop(driver);
+    // With the driver go the peers' tasks, the snapshots under way, and the answers that clients wait for.
+    driver.abandon().await;
     if let Err(error) = shared.storage.close().await {
         warn!(%error, "the store was not closed in good order");
         if matches!(cause, StopCause::Shutdown) {

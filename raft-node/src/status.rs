@@ -44,10 +44,30 @@ pub struct NodeStatus {
     pub room_bytes: u64,
     /// Appends that were dropped because the store could not take more.
     pub dropped_appends: u64,
+    /// Snapshots under way, and those that are done.
+    pub snapshots: SnapshotActivity,
     /// What waits for each peer.
     pub peers: BTreeMap<NodeId, PeerQueues>,
     /// Why the node has ended, if it has.
     pub stopped: Option<StopCause>,
+}
+
+/// What a node does about snapshots; which one is published is in [`Status::snapshot`], how large it is in
+/// [`NodeStatus::snapshot_size_bytes`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SnapshotActivity {
+    /// Whether one is being taken of the state machine.
+    pub taking: bool,
+    /// How many are being sent.
+    pub sending: u64,
+    /// Whether one is coming in.
+    pub receiving: bool,
+    /// How many were taken and staged since the start.
+    pub taken: u64,
+    /// How many were sent, and staged by their peer, since the start.
+    pub sent: u64,
+    /// How many were received and staged since the start.
+    pub received: u64,
 }
 
 /// What waits for one peer, and what was lost on its way there.

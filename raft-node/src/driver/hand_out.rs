@@ -5,8 +5,8 @@
 
 use std::sync::{Arc, PoisonError, atomic::Ordering};
 
-use eraft_core::{NodeId, ProposeOutcome, ReadOutcome, Ready, RequestId, Role, Save, StagedSnapshot};
-use tracing::{Instrument, debug, info, trace, warn};
+use eraft_core::{NodeId, ProposeOutcome, ReadOutcome, Ready, RequestId, Role, Save};
+use tracing::{Instrument, debug, info, trace};
 
 use super::{Driver, saves::LogSize};
 use crate::{
@@ -38,16 +38,21 @@ impl Driver {
         for to in woken {
             self.lanes(to).wake();
         }
-        self.unsent_snapshots.extend(ready.send_snapshots);
+        for what in ready.send_snapshots {
+            self.send_snapshot(what);
+        }
         for staged in ready.discard {
             self.discard(staged);
         }
-        let wake_apply = ready.apply.is_some() || !ready.reads.is_empty();
+        let wake_apply = ready.apply.is_some() || ready.restore.is_some() || !ready.reads.is_empty();
         for (id, outcome) in ready.proposals {
             self.answer_proposal(id, outcome);
         }
         for (id, outcome) in ready.reads {
             self.answer_read(id, outcome);
+        }
+        if let Some(meta) = ready.restore {
+            self.apply.push_restore(meta.last.index);
         }
         if let Some(range) = ready.apply {
             self.apply.push_range(&range);
@@ -82,22 +87,14 @@ impl Driver {
         trace!(id = save.id.0, ?size, "saving");
         let storage = &self.shared.storage;
         let receipt = match save.snapshot {
-            Some(staged) => storage.save_state_and_snapshot(save.update, staged),
+            Some(staged) => {
+                self.policy.publishing(save.id);
+                storage.save_state_and_snapshot(save.update, staged)
+            }
             None => storage.save_raft_state(save.update),
         };
         self.saves.submitted(save.id, &size, receipt);
         self.count_saves();
-    }
-
-    /// Removes a stage, beside everything else: one that stays is gone at the next open.
-    fn discard(&self, staged: StagedSnapshot) {
-        let storage = Arc::clone(&self.shared.storage);
-        let work = async move {
-            if let Err(error) = storage.discard_snapshot(staged).await {
-                warn!(%error, "a staged snapshot that is not wanted was not removed");
-            }
-        };
-        tokio::spawn(work.in_current_span());
     }
 
     pub(super) fn count_saves(&self) {

@@ -7,6 +7,7 @@
 mod hand_out;
 mod room;
 mod saves;
+mod snapshots;
 mod sources;
 
 use std::{
@@ -17,7 +18,7 @@ use std::{
 use bytes::Bytes;
 use eraft_core::{
     Entry, Event, HardState, LogChange, LogIndex, Message, MessageBody, NodeId, Now, Raft, RaftStateUpdate, RequestId,
-    Role, SendSnapshot, Summary, Transport,
+    Role, Summary, Transport,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -37,6 +38,7 @@ use crate::{
     peer::Lanes,
     requests::{Answer, RequestQueues},
     shared::Shared,
+    snapshots::{News, Policy},
 };
 
 /// The loop's state, which no other task sees.
@@ -52,13 +54,15 @@ pub(crate) struct Driver {
     saves: Saves,
     /// The commit index in the last hard state that was submitted.
     saved_commit: LogIndex,
-    /// Snapshots that the core wants sent. This driver cannot, and says so at the next deadline.
-    unsent_snapshots: Vec<SendSnapshot>,
+    /// When to take a snapshot.
+    policy: Policy,
     proposals: HashMap<RequestId, Answer<Bytes, ProposeError>>,
     reads: HashMap<RequestId, Answer<(), ReadError>>,
     last_request: RequestId,
     lanes: BTreeMap<NodeId, Arc<Lanes>>,
     peer_tasks: JoinSet<()>,
+    /// Taking, sending and removing them.
+    snapshot_tasks: JoinSet<()>,
 }
 
 /// What a driver is made of.
@@ -70,13 +74,14 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     pub(crate) messages: mpsc::Receiver<Arrived>,
     pub(crate) requests: RequestQueues,
+    pub(crate) news: mpsc::Receiver<News>,
     pub(crate) saved_commit: LogIndex,
 }
 
 impl Driver {
     pub(crate) fn new(parts: Parts) -> Driver {
-        let Parts { shared, transport, apply, leadership, clock, messages, requests, saved_commit } = parts;
-        let sources = Sources::new(clock, shared.options.max_turn_events, messages, requests);
+        let Parts { shared, transport, apply, leadership, clock, messages, requests, news, saved_commit } = parts;
+        let sources = Sources::new(clock, shared.options.max_turn_events, messages, requests, news);
         let summary = shared.raft().summary();
         Driver {
             shared,
@@ -88,12 +93,13 @@ impl Driver {
             summary,
             saves: Saves::default(),
             saved_commit,
-            unsent_snapshots: Vec::new(),
+            policy: Policy::new(),
             proposals: HashMap::new(),
             reads: HashMap::new(),
             last_request: RequestId(0),
             lanes: BTreeMap::new(),
             peer_tasks: JoinSet::new(),
+            snapshot_tasks: JoinSet::new(),
         }
     }
 
@@ -120,6 +126,8 @@ impl Driver {
 
     /// Ends in good order: completes what is being saved, and saves the commit index, which otherwise only rides along.
     pub(crate) async fn settle(&mut self) -> Result<(), StopCause> {
+        // Whoever waits to tell something, the apply task among them, is not to wait for a loop that has ended.
+        self.sources.close_news();
         self.saves.drain().await?;
         let status = self.shared.raft().status();
         if status.commit > self.saved_commit {
@@ -128,6 +136,12 @@ impl Driver {
             self.shared.storage.save_raft_state(update).await?;
         }
         Ok(())
+    }
+
+    /// Ends everything that goes on beside the loop, and waits until it has let go of the store.
+    pub(crate) async fn abandon(mut self) {
+        self.peer_tasks.shutdown().await;
+        self.snapshot_tasks.shutdown().await;
     }
 
     /// Steps everything in `batch`, then hands out what the core wants done.
@@ -140,11 +154,15 @@ impl Driver {
             let id = outcome?;
             shared.cache.unpin(self.saves.first_unsaved());
             self.count_saves();
+            self.policy.saved(id, shared.storage.raft_state_size());
             raft.step(now, Event::Saved { id });
         }
         let index = shared.signals.applied();
         if index > self.summary.applied {
             raft.step(now, Event::Applied { index });
+        }
+        for news in batch.news.drain(..) {
+            self.step_news(&mut raft, now, news);
         }
         let mut room = self.room();
         for Arrived { message, .. } in batch.messages.drain(..) {
@@ -158,20 +176,13 @@ impl Driver {
         self.step_proposals(&mut raft, now, batch, &mut room);
         if std::mem::take(&mut batch.timeout) {
             self.step_unreachable(&mut raft, now);
-            for SendSnapshot { to, term } in self.unsent_snapshots.drain(..) {
-                raft.step(now, Event::SnapshotSent { to, term, ok: false });
-            }
             raft.step(now, Event::Timeout);
         }
         let ready = raft.ready();
         self.summary = raft.summary();
         drop(raft);
-        if let Some(meta) = &ready.restore {
-            let reason =
-                format!("it would have to be restored from the snapshot at {}, which is not supported", meta.last);
-            return Err(StopCause::StateMachine { index: meta.last.index, reason });
-        }
         self.hand_out(ready);
+        self.take_snapshot_if_due(now);
         Ok(())
     }
 

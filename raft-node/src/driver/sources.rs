@@ -13,6 +13,7 @@ use crate::{
     clock::Clock,
     inbox::Arrived,
     requests::{Proposal, Read, RequestQueues},
+    snapshots::News,
     stop::Signals,
 };
 
@@ -20,6 +21,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) saved: Option<Result<SaveId, StorageError>>,
+    pub(super) news: Vec<News>,
     pub(super) messages: Vec<Arrived>,
     pub(super) reads: Vec<Read>,
     pub(super) proposals: Vec<Proposal>,
@@ -40,6 +42,7 @@ pub(super) struct Sources {
     max_events: usize,
     messages: mpsc::Receiver<Arrived>,
     requests: RequestQueues,
+    news: mpsc::Receiver<News>,
     timer: Pin<Box<Sleep>>,
     /// When `timer` fires.
     armed: Now,
@@ -51,10 +54,11 @@ impl Sources {
         max_events: usize,
         messages: mpsc::Receiver<Arrived>,
         requests: RequestQueues,
+        news: mpsc::Receiver<News>,
     ) -> Sources {
         let armed = clock.now();
         let timer = Box::pin(sleep_until(clock.instant(armed)));
-        Sources { clock, max_events, messages, requests, timer, armed }
+        Sources { clock, max_events, messages, requests, news, timer, armed }
     }
 
     /// Resolves when anything has happened; everything that has is in `batch` then. Proposals are taken only where
@@ -75,6 +79,7 @@ impl Sources {
                 batch.saved = Some(outcome);
             }
             let mut any = signalled || batch.saved.is_some() || self.poll_timer(cx, known.deadline, batch);
+            any |= self.news.poll_recv_many(cx, &mut batch.news, self.max_events).is_ready();
             any |= self.messages.poll_recv_many(cx, &mut batch.messages, self.max_events).is_ready();
             any |= self.requests.reads.poll_recv_many(cx, &mut batch.reads, self.max_events).is_ready();
             if take_proposals && batch.proposals.is_empty() {
@@ -84,6 +89,11 @@ impl Sources {
             if any || (take_proposals && !batch.proposals.is_empty()) { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
+    }
+
+    /// Takes no more news; whoever waits to tell some is told.
+    pub(super) fn close_news(&mut self) {
+        self.news.close();
     }
 
     /// Whether the deadline has passed. Deadlines mostly move away, as when a follower hears its leader; so the timer is

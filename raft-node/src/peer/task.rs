@@ -7,13 +7,13 @@
 use std::sync::Arc;
 
 use eraft_core::{
-    Entry, Message, MessageBody, NodeId, Replicate, StorageError, StorageErrorKind, Transport, Unreachable,
+    Entry, Event, Message, MessageBody, NodeId, Replicate, StorageError, StorageErrorKind, Transport, Unreachable,
 };
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::{Lanes, lanes::NextRead};
-use crate::{StopCause, shared::Shared};
+use crate::{StopCause, shared::Shared, snapshots::News};
 
 /// Everything the task works with.
 pub(crate) struct PeerTask {
@@ -54,7 +54,7 @@ impl PeerTask {
     async fn replicate(&self, replicate: Replicate, epoch: u64) {
         let entries = match self.read(&replicate).await {
             Ok(entries) => entries,
-            Err(error) => return self.read_failed(error),
+            Err(error) => return self.read_failed(error).await,
         };
         // After the read, never before: between them a later leader's entries may have come into the log.
         if !self.shared.leading.is(replicate.term) {
@@ -89,7 +89,14 @@ impl PeerTask {
         }
     }
 
-    fn read_failed(&self, error: StorageError) {
+    async fn read_failed(&self, error: StorageError) {
+        if error.kind() == StorageErrorKind::Compacted {
+            // A snapshot was published since the core asked for them: it is to decide again. No message was lost.
+            debug!(peer = %self.peer, "entries for a peer were compacted before they were read");
+            self.lanes.restart();
+            self.shared.tell(News::Event(Event::Compacted { peer: self.peer })).await;
+            return;
+        }
         if error.kind() == StorageErrorKind::Corrupt {
             return self.shared.signals.fail(StopCause::Storage(error));
         }

@@ -23,6 +23,7 @@ use eraft_core::{
 };
 use eraft_node::{Node, Options, ProposeError, bootstrap};
 use futures_util::{StreamExt as _, stream};
+use tokio::sync::watch;
 
 use self::{
     network::Network,
@@ -35,6 +36,9 @@ pub const CLUSTER: ClusterId = ClusterId(7);
 #[derive(Clone, Debug, Default)]
 pub struct Journal {
     entries: Arc<Mutex<Vec<Entry>>>,
+    restored: Arc<Mutex<Vec<LogIndex>>>,
+    /// Its snapshots give no byte while this is set.
+    pub hold_snapshots: Arc<watch::Sender<bool>>,
 }
 
 impl Journal {
@@ -42,6 +46,11 @@ impl Journal {
         let entries = self.entries.lock().unwrap();
         let commands = entries.iter().filter(|entry| entry.kind == EntryKind::Command);
         commands.map(|entry| String::from_utf8(entry.payload.to_vec()).unwrap()).collect()
+    }
+
+    /// What it was restored to, each time.
+    pub fn restored(&self) -> Vec<LogIndex> {
+        self.restored.lock().unwrap().clone()
     }
 
     pub fn indexes(&self) -> Vec<u64> {
@@ -64,11 +73,16 @@ impl StateMachine for Journal {
     async fn snapshot(&mut self) -> Result<SnapshotStream, StateMachineError> {
         let state = codec::encode(&*self.entries.lock().unwrap());
         let chunks: Vec<Bytes> = state.chunks(100).map(|chunk| state.slice_ref(chunk)).collect();
-        Ok(stream::iter(chunks.into_iter().map(Ok)).boxed())
+        let mut held = self.hold_snapshots.subscribe();
+        let released = async move { held.wait_for(|held| !held).await.map(drop).unwrap() };
+        let chunks = stream::iter(chunks.into_iter().map(Ok));
+        Ok(stream::once(released).flat_map(move |()| chunks.clone()).boxed())
     }
 
     async fn restore(&mut self, snapshot: SnapshotReader) -> Result<(), StateMachineError> {
+        let last = snapshot.meta.last.index;
         *self.entries.lock().unwrap() = codec::decode(&snapshot.read_all().await?)?;
+        self.restored.lock().unwrap().push(last);
         Ok(())
     }
 }
@@ -132,6 +146,11 @@ pub struct Member {
 impl Cluster {
     /// `size` founders, running.
     pub async fn start(size: u64) -> Cluster {
+        Cluster::start_with(size, options).await
+    }
+
+    /// The same, with options of the test's own.
+    pub async fn start_with(size: u64, options: fn(NodeId) -> Options) -> Cluster {
         let mut cluster = Cluster { network: Network::default(), members: BTreeMap::new() };
         for id in (1..=size).map(NodeId) {
             let disk = founder_disk(id, size).await;

@@ -3,10 +3,16 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use async_trait::async_trait;
-use eraft_core::{Inbox, Message, NodeId, SnapshotNotSent, SnapshotReader, Term, Transport, Unreachable};
+use eraft_core::{
+    Inbox, Message, NodeId, SnapshotNotSent, SnapshotReader, StorageError, StorageErrorKind, Term, Transport,
+    Unreachable,
+};
+use futures_util::StreamExt as _;
+use tokio::time::sleep;
 
 /// Who is reachable for whom. Clones are the same network.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +25,12 @@ struct Inner {
     inboxes: BTreeMap<NodeId, Arc<dyn Inbox>>,
     /// Pairs between which every message is lost, without a word.
     cut: BTreeSet<(NodeId, NodeId)>,
+    /// How long each chunk of a snapshot takes.
+    chunk_time: Duration,
+    /// After so many chunks a snapshot is lost with its sender; once.
+    lose_after_chunks: Option<usize>,
+    /// Snapshots that were begun.
+    snapshots: u64,
 }
 
 impl Network {
@@ -42,6 +54,38 @@ impl Network {
     /// Loses everything between `a` and `b` from now on, both ways, without telling.
     pub fn cut(&self, a: NodeId, b: NodeId) {
         self.inner.lock().unwrap().cut.extend([(a, b), (b, a)]);
+    }
+
+    /// From now on each chunk of a snapshot takes so long.
+    pub fn slow_down_snapshots(&self, chunk_time: Duration) {
+        self.inner.lock().unwrap().chunk_time = chunk_time;
+    }
+
+    /// The next snapshot is lost after so many chunks.
+    pub fn lose_snapshot_after(&self, chunks: usize) {
+        self.inner.lock().unwrap().lose_after_chunks = Some(chunks);
+    }
+
+    /// How many snapshots were begun.
+    pub fn snapshots(&self) -> u64 {
+        self.inner.lock().unwrap().snapshots
+    }
+
+    /// The snapshot as it arrives.
+    fn carry(&self, snapshot: SnapshotReader) -> SnapshotReader {
+        let mut inner = self.inner.lock().unwrap();
+        inner.snapshots += 1;
+        let chunk_time = inner.chunk_time;
+        let lost_after = inner.lose_after_chunks.take().unwrap_or(usize::MAX);
+        let SnapshotReader { meta, size_bytes, chunks } = snapshot;
+        let chunks = chunks.enumerate().then(move |(number, chunk)| async move {
+            sleep(chunk_time).await;
+            if number < lost_after {
+                return chunk;
+            }
+            Err(StorageError::new(StorageErrorKind::Unavailable, "receiving a snapshot", "its sender has gone"))
+        });
+        SnapshotReader { meta, size_bytes, chunks: chunks.boxed() }
     }
 
     /// Ends every cut.
@@ -79,7 +123,7 @@ impl Transport for NetworkTransport {
     async fn send_snapshot(&self, to: NodeId, term: Term, snapshot: SnapshotReader) -> Result<(), SnapshotNotSent> {
         let lost = || Unreachable { peer: to, reason: "the snapshot was lost on the way".to_owned() };
         let inbox = self.network.accept(self.from, to)?.ok_or_else(lost)?;
-        let taken = inbox.receive_snapshot(self.from, term, snapshot).await;
+        let taken = inbox.receive_snapshot(self.from, term, self.network.carry(snapshot)).await;
         taken.map_err(|refused| SnapshotNotSent::Refused { peer: to, reason: refused.reason })
     }
 }

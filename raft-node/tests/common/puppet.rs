@@ -91,6 +91,12 @@ impl Puppet {
         self.say(term, MessageBody::AppendEntries { prev, entries, commit: LogIndex(1), round: 1 }).await;
     }
 
+    /// Tells node 1, whose log ends with `prev`, what is committed.
+    pub async fn commit(&self, term: Term, prev: EntryId, commit: u64) {
+        let commit = LogIndex(commit);
+        self.say(term, MessageBody::AppendEntries { prev, entries: Vec::new(), commit, round: 2 }).await;
+    }
+
     /// What it has received since last asked.
     pub fn received(&self) -> Vec<Message> {
         std::mem::take(&mut self.strings.lock().unwrap().received)

@@ -9,6 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use eraft_core::{
     Entry, LogIndex, RaftState, RaftStateUpdate, Receipt, Result, SnapshotMeta, SnapshotReader, SnapshotWriter,
     StagedSnapshot, Storage,
@@ -28,6 +29,8 @@ pub struct Controls {
     pub saves: AtomicU64,
     pub room_bytes: AtomicU64,
     pub reads_waiting: AtomicU64,
+    /// Stages that exist: begun, and neither aborted, discarded nor published.
+    stages: Arc<AtomicU64>,
     reads_held: watch::Sender<bool>,
 }
 
@@ -41,6 +44,10 @@ impl Controls {
         self.reads_held.send_replace(false);
     }
 
+    pub fn stages(&self) -> u64 {
+        self.stages.load(Ordering::SeqCst)
+    }
+
     pub fn saves(&self) -> u64 {
         self.saves.load(Ordering::SeqCst)
     }
@@ -52,6 +59,7 @@ impl Controlled {
             saves: AtomicU64::new(0),
             room_bytes: AtomicU64::new(u64::MAX),
             reads_waiting: AtomicU64::new(0),
+            stages: Arc::default(),
             reads_held: watch::Sender::new(false),
         });
         (Arc::new(Controlled { inner, controls: Arc::clone(&controls) }), controls)
@@ -67,14 +75,18 @@ impl Storage for Controlled {
 
     fn save_state_and_snapshot(&self, update: RaftStateUpdate, snapshot: StagedSnapshot) -> Receipt {
         self.controls.saves.fetch_add(1, Ordering::SeqCst);
+        self.controls.stages.fetch_sub(1, Ordering::SeqCst);
         self.inner.save_state_and_snapshot(update, snapshot)
     }
 
     async fn stage_snapshot(&self, meta: SnapshotMeta) -> Result<Box<dyn SnapshotWriter>> {
-        self.inner.stage_snapshot(meta).await
+        let inner = Some(self.inner.stage_snapshot(meta).await?);
+        self.controls.stages.fetch_add(1, Ordering::SeqCst);
+        Ok(Box::new(CountedWriter { inner, stages: Arc::clone(&self.controls.stages) }))
     }
 
     async fn discard_snapshot(&self, staged: StagedSnapshot) -> Result<()> {
+        self.controls.stages.fetch_sub(1, Ordering::SeqCst);
         self.inner.discard_snapshot(staged).await
     }
 
@@ -107,5 +119,35 @@ impl Storage for Controlled {
 
     async fn close(&self) -> Result<()> {
         self.inner.close().await
+    }
+}
+
+/// A stage that counts as long as it exists.
+struct CountedWriter {
+    inner: Option<Box<dyn SnapshotWriter>>,
+    stages: Arc<AtomicU64>,
+}
+
+#[async_trait]
+impl SnapshotWriter for CountedWriter {
+    async fn write(&mut self, chunk: Bytes) -> Result<()> {
+        self.inner.as_mut().expect("it lives").write(chunk).await
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<StagedSnapshot> {
+        self.inner.take().expect("it lives").finish().await
+    }
+
+    async fn abort(mut self: Box<Self>) -> Result<()> {
+        self.stages.fetch_sub(1, Ordering::SeqCst);
+        self.inner.take().expect("it lives").abort().await
+    }
+}
+
+impl Drop for CountedWriter {
+    fn drop(&mut self) {
+        if self.inner.is_some() {
+            self.stages.fetch_sub(1, Ordering::SeqCst);
+        }
     }
 }
