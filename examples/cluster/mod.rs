@@ -2,11 +2,12 @@
 //!
 //! 1. [`members`]: who founds the cluster, and where each of them is reached.
 //! 2. [`init`]: founding one member, or three at once, so that a kill at any moment leaves nothing half made.
-//! 3. [`run`]: one node, from its store to its clients, and back down in order.
+//! 3. [`run`]: one node, from its store to its clients, and back down in order; [`compaction`] keeps its log short.
 //! 4. [`starter`]: three nodes as processes of this same program, for a first look; with [`probe`], it watches them.
 //!
 //! Nothing here depends on the backend but through [`Backend`].
 
+mod compaction;
 mod init;
 mod members;
 mod probe;

@@ -8,12 +8,12 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time
 
 use anyhow::{Context, anyhow, bail};
 use eraft::{
-    Identity, Node, NodeId, Options, Storage, StorageErrorKind,
+    Identity, Node, NodeId, Storage, StorageErrorKind,
     grpc::{GrpcOptions, GrpcServer, GrpcTransport},
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Backend, members, members::Addresses, program, say};
+use super::{Backend, compaction::Compaction, members, members::Addresses, program, say};
 use crate::kv;
 
 /// How long a node may take to end in order.
@@ -25,6 +25,8 @@ pub struct Run {
     /// The node's data directory.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
+    #[command(flatten)]
+    pub compaction: Compaction,
     /// Ends when standard input, a pipe, is closed; the starter holds its other end, and so ends its nodes by dying.
     #[arg(long, hide = true)]
     pub until_stdin_closes: bool,
@@ -46,7 +48,7 @@ pub async fn run(backend: &dyn Backend, run: Run) -> anyhow::Result<()> {
     let options = GrpcOptions::accepting(members.keys().copied().filter(|peer| *peer != id));
     let transport = Arc::new(transport(state.identity, &members, options.clone()));
     let store = kv::Store::default();
-    let node = Node::start(Options::default(), storage, transport.clone(), store.state_machine()).await?;
+    let node = Node::start(run.compaction.options(), storage, transport.clone(), store.state_machine()).await?;
     let service = kv::Service { node: node.clone(), store };
     let ended = match GrpcServer::bind(state.identity, resolve(&own.peer).await?, node.inbox(), options) {
         Ok(peers) => {

@@ -26,7 +26,9 @@ use tokio::{
 };
 
 use super::{
-    Backend, init, members,
+    Backend,
+    compaction::Compaction,
+    init, members,
     members::{Addresses, Voter},
     probe, program, say, staging,
 };
@@ -50,6 +52,8 @@ pub struct Start {
     /// become part of the cluster at the first start.
     #[arg(long, value_name = "PORT")]
     base_port: Option<u16>,
+    #[command(flatten)]
+    compaction: Compaction,
 }
 
 /// Runs the three nodes until Ctrl-C.
@@ -62,7 +66,7 @@ pub async fn start(backend: &dyn Backend, start: Start) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let (fresh, voters) = find_or_found(backend, &start).await?;
     ports_are_free(&voters).await?;
-    let mut cluster = Cluster::spawn(start.data, voters)?;
+    let mut cluster = Cluster::spawn(start.data, start.compaction, voters)?;
     cluster.introduce(fresh);
     let stopped = tokio::select! {
         _ = interrupt.recv() => Ok(()),
@@ -149,6 +153,7 @@ async fn ports_are_free(voters: &[Voter]) -> anyhow::Result<()> {
 /// The nodes, and what is known of them.
 struct Cluster {
     data: PathBuf,
+    compaction: Compaction,
     members: Vec<Member>,
     children: JoinSet<(NodeId, std::io::Result<ExitStatus>)>,
     leader: Option<(NodeId, u64)>,
@@ -165,11 +170,17 @@ struct Member {
 }
 
 impl Cluster {
-    fn spawn(data: PathBuf, voters: Vec<Voter>) -> anyhow::Result<Cluster> {
-        let mut cluster = Cluster { data, members: Vec::new(), children: JoinSet::new(), leader: None, taught: false };
+    fn spawn(data: PathBuf, compaction: Compaction, voters: Vec<Voter>) -> anyhow::Result<Cluster> {
+        let mut cluster =
+            Cluster { data, compaction, members: Vec::new(), children: JoinSet::new(), leader: None, taught: false };
         for Voter { id, addresses } in voters {
             let mut command = Command::new(std::env::current_exe()?);
-            command.arg("run").arg("--until-stdin-closes").arg("--data").arg(init::node_dir(&cluster.data, id));
+            command
+                .arg("run")
+                .arg("--until-stdin-closes")
+                .arg("--data")
+                .arg(init::node_dir(&cluster.data, id))
+                .args(cluster.compaction.flags());
             command.stdin(Stdio::piped()).process_group(0).kill_on_drop(true);
             let mut child = command.spawn().with_context(|| format!("cannot start node {id}"))?;
             let (pid, lifeline) = (child.id(), child.stdin.take());
@@ -209,7 +220,12 @@ impl Cluster {
     }
 
     fn restart(&self, id: NodeId) -> String {
-        format!("{} run --data {}", program(), init::node_dir(&self.data, id).display())
+        let mut command = format!("{} run --data {}", program(), init::node_dir(&self.data, id).display());
+        for flag in self.compaction.flags() {
+            command.push(' ');
+            command.push_str(&flag);
+        }
+        command
     }
 
     /// Tells what happens, until no node is left.

@@ -118,6 +118,11 @@ impl Store {
     }
 }
 
+/// The part that is to hold `key`; there is one for every key. One that a snapshot shares is copied first.
+fn part_mut<'a>(parts: &'a mut [Part], key: &[u8]) -> Option<&'a mut BTreeMap<Bytes, Bytes>> {
+    parts.get_mut(part_of(key)).map(Arc::make_mut)
+}
+
 /// Where `key` belongs; the same on every node and in every version, because snapshots are cut by it.
 fn part_of(key: &[u8]) -> usize {
     // A remainder below 1024 fits.
@@ -135,21 +140,21 @@ impl TypedStateMachine for Store {
 
     fn apply(&mut self, _index: LogIndex, command: Command) -> Reply {
         let mut parts = self.write();
-        // There is a part for every key; a missing one would be a key's that no part holds.
-        let mut part = |key: &Bytes| parts.get_mut(part_of(key)).map(Arc::make_mut);
         match command {
             Command::Set { key, value } => {
-                part(&key).and_then(|values| values.insert(key, value));
+                part_mut(&mut parts, &key).and_then(|values| values.insert(key, value));
                 Reply::Done
             }
             Command::Del { keys } => {
-                let found =
-                    keys.iter().filter(|key| part(key).and_then(|values| values.remove(*key)).is_some()).count();
+                let found = keys
+                    .iter()
+                    .filter(|key| part_mut(&mut parts, key).and_then(|values| values.remove(*key)).is_some())
+                    .count();
                 Reply::Number(i64::try_from(found).unwrap_or(i64::MAX))
             }
-            Command::Incr { key } => match successor(part(&key).and_then(|values| values.get(&key))) {
+            Command::Incr { key } => match successor(part_mut(&mut parts, &key).and_then(|values| values.get(&key))) {
                 Ok(number) => {
-                    part(&key).and_then(|values| values.insert(key, number.to_string().into()));
+                    part_mut(&mut parts, &key).and_then(|values| values.insert(key, number.to_string().into()));
                     Reply::Number(number)
                 }
                 Err(refused) => Reply::Refused(refused.to_owned()),

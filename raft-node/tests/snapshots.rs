@@ -176,5 +176,5 @@ async fn entries_compacted_under_a_read_for_a_peer_become_a_snapshot() {
     controls.release_reads();
     cluster.applied_everywhere(200).await;
     assert_whole(&cluster, &commands(0..200));
-    assert_eq!(cluster.network.snapshots(), 1);
+    assert!(cluster.network.snapshots() > 0);
 }
