@@ -30,6 +30,9 @@ use processes::{Trio, wait_until};
 
 /// Writes that must be acknowledged in a round before its end.
 const ROUND_ACKS: u64 = 200;
+/// A snapshot every few hundred writes, many in a round; who was away for longer than that comes back by one.
+const MAX_LOG_BYTES: u64 = 20_000;
+const TRAILING_ENTRIES: u64 = 20;
 /// Writes that must be acknowledged in a round before its kill.
 const ACKS_BEFORE_KILL: u64 = 60;
 
@@ -45,6 +48,9 @@ struct Figures {
     leader_kills_in_flight: u64,
     kills: u64,
     leader_changes: u64,
+    /// By nodes that live at the end of a round, as of each.
+    snapshots_taken: u64,
+    snapshots_received: u64,
 }
 
 #[test]
@@ -58,6 +64,7 @@ fn every_acknowledged_write_survives_kills_at_any_moment() {
 
     let dir = tempfile::tempdir().unwrap();
     let mut trio = Trio::found(dir.path());
+    trio.compact_often(MAX_LOG_BYTES, TRAILING_ENTRIES);
     trio.start();
     let mut leader = trio.leader();
     let mut load = Load::new(trio.addresses(), seed);
@@ -66,19 +73,27 @@ fn every_acknowledged_write_survives_kills_at_any_moment() {
         leader = play(&mut trio, &mut load, *victim, &mut random, leader, &mut figures);
         let applied = trio.agree();
         load.check(&trio.addresses());
+        for node in &trio.nodes {
+            let number = |name| node.number(name).unwrap_or_default();
+            figures.snapshots_taken += number("snapshots_taken");
+            figures.snapshots_received += number("snapshots_received");
+        }
         println!("round {}: {victim:?} killed; all agree at {applied}; node {} leads", round + 1, leader.0 + 1);
     }
     println!(
         "kill test: {} rounds, {} kills, {} of them the leader with writes in flight; {} writes acknowledged, {} with an \
-         unknown outcome; {} leader changes; term {}",
+         unknown outcome; {} leader changes; {} snapshots taken, {} received; term {}",
         schedule.len(),
         figures.kills,
         figures.leader_kills_in_flight,
         load.acknowledged(),
         load.unknown(),
         figures.leader_changes,
+        figures.snapshots_taken,
+        figures.snapshots_received,
         leader.1
     );
+    assert!(figures.snapshots_taken > 0, "no snapshot was ever taken");
     let leader_rounds = schedule.iter().filter(|victim| **victim == Victim::Leader).count();
     assert!(figures.leader_kills_in_flight >= leader_rounds as u64, "too few kills hit what they were meant to hit");
 }

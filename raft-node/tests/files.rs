@@ -26,6 +26,9 @@ fn tight(id: NodeId) -> Options {
         max_inflight_bytes: 4000,
         max_turn_events: 7,
         entry_cache_bytes: 2000,
+        max_log_bytes: 8000,
+        trailing_entries: 10,
+        max_snapshot_chunk_bytes: 700,
         max_apply_bytes: 1500,
         when_busy: WhenBusy::Wait,
         ..Options::default()

@@ -31,6 +31,8 @@ pub struct Node {
     pub id: u64,
     pub data: PathBuf,
     pub client: String,
+    /// What it is started with beside its directory.
+    pub flags: Vec<String>,
     process: Option<Child>,
 }
 
@@ -39,7 +41,7 @@ impl Node {
     pub fn start(&mut self) {
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
         let mut command = Command::new(file_node());
-        command.arg("run").arg("--until-stdin-closes").arg("--data").arg(&self.data);
+        command.arg("run").arg("--until-stdin-closes").arg("--data").arg(&self.data).args(&self.flags);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log);
         self.process = Some(command.spawn().unwrap());
     }
@@ -85,7 +87,7 @@ pub fn alone(dir: &Path) -> Node {
     let data = dir.join("n1");
     let made = init(&data, "1", &format!("1=127.0.0.1:{}/127.0.0.1:{base}", base + 100));
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let mut node = Node { id: 1, data, client: format!("127.0.0.1:{base}"), process: None };
+    let mut node = Node { id: 1, data, client: format!("127.0.0.1:{base}"), flags: Vec::new(), process: None };
     node.start();
     wait_until("the only node leads", || node.info("role").filter(|role| role == "leader"));
     node
@@ -118,9 +120,22 @@ impl Trio {
             let data = dir.join(format!("n{id}"));
             let made = init(&data, &id.to_string(), &voters);
             assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-            Node { id: id.into(), data, client: format!("127.0.0.1:{}", base + id - 1), process: None }
+            Node {
+                id: id.into(),
+                data,
+                client: format!("127.0.0.1:{}", base + id - 1),
+                flags: Vec::new(),
+                process: None,
+            }
         });
         Trio { nodes: nodes.collect() }
+    }
+
+    /// Has its nodes take a snapshot every so many bytes of log, and keep so few entries that one who was away needs it.
+    pub fn compact_often(&mut self, max_log_bytes: u64, trailing_entries: u64) {
+        let flags = ["--max-log-bytes".to_owned(), max_log_bytes.to_string()].into_iter();
+        let flags: Vec<String> = flags.chain(["--trailing-entries".to_owned(), trailing_entries.to_string()]).collect();
+        self.nodes.iter_mut().for_each(|node| node.flags.clone_from(&flags));
     }
 
     /// Starts all three.
