@@ -7,12 +7,13 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use common::{founder_disk, in_time, network::Network, options, reply};
+use common::{founder_disk, in_time, network::Network, options, reply, storage::Controlled};
 use eraft_core::{
     Entry, Expected, LogChange, LogIndex, MemoryStorage, NodeId, RaftStateUpdate, SnapshotReader, SnapshotStream,
     StateMachine, StateMachineError, Storage, StorageErrorKind, Term, snapshot_of,
 };
-use eraft_node::{Node, ProposeError, StartError, StopCause};
+use eraft_node::{Node, Options, ProposeError, StartError, StopCause};
+use futures_util::{StreamExt as _, stream};
 use tokio::time::{sleep, timeout};
 
 /// What the state machine does at the command that says so.
@@ -198,4 +199,47 @@ async fn a_durable_state_machine_is_given_only_what_it_lacks() {
     let mut watch = node.watch();
     watch.wait_for(|seen| seen.leader.is_some()).await.unwrap();
     assert_eq!(node.propose("a".into()).await.unwrap(), "5:a");
+}
+
+/// Cannot give a view of itself: not at all, or not to its end.
+#[derive(Debug)]
+struct Blind {
+    at_once: bool,
+}
+
+#[async_trait]
+impl StateMachine for Blind {
+    fn last_applied(&self) -> LogIndex {
+        LogIndex::ZERO
+    }
+
+    async fn apply(&mut self, entries: Vec<Entry>) -> Result<Vec<Bytes>, StateMachineError> {
+        Ok(entries.iter().map(reply).collect())
+    }
+
+    async fn snapshot(&mut self) -> Result<SnapshotStream, StateMachineError> {
+        if self.at_once {
+            return Err("it sees nothing".into());
+        }
+        Ok(stream::iter([Ok("a part of it".into()), Err("it sees nothing".into())]).boxed())
+    }
+
+    async fn restore(&mut self, _snapshot: SnapshotReader) -> Result<(), StateMachineError> {
+        Err("it never gave one".into())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_state_machine_that_cannot_give_a_snapshot_ends_the_node_and_is_told() {
+    for at_once in [true, false] {
+        let disk = founder_disk(NodeId(1), 1).await;
+        let (storage, controls) = Controlled::new(Arc::new(MemoryStorage::open(&disk, Expected::any()).unwrap()));
+        let transport = Arc::new(Network::default().transport(NodeId(1)));
+        let options = Options { max_log_bytes: 1, ..options(NodeId(1)) };
+        let node = Node::start(options, storage, transport, Box::new(Blind { at_once })).await.unwrap();
+        let cause = in_time(node.stopped()).await;
+        let StopCause::StateMachine { reason, .. } = &cause else { panic!("{cause}") };
+        assert_eq!(reason, "taking a snapshot: it sees nothing");
+        assert_eq!(controls.stages(), 0, "half a snapshot was left");
+    }
 }
