@@ -77,6 +77,9 @@ async fn a_read_for_apply_that_meets_compaction_waits_for_the_restore_that_overt
     stage.controls.release_reads();
     until("it is restored", || stage.node.status().raft.applied == LogIndex(20)).await;
     assert!(stage.journal.indexes().into_iter().eq(1..=20));
+    stage.puppets[0].append(Term(2), EntryId::new(2, 20), entries(21..24)).await;
+    stage.puppets[0].commit(Term(2), EntryId::new(2, 23), 23).await;
+    until("what follows is applied", || stage.node.status().raft.applied == LogIndex(23)).await;
     assert!(stage.node.status().stopped.is_none());
 }
 
@@ -164,4 +167,20 @@ async fn a_node_is_shut_down_in_the_middle_of_everything() {
     in_time(stage.node.shutdown()).await.unwrap();
     assert!(in_time(arriving).await.unwrap().is_err());
     assert_eq!(stage.controls.stages(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restore_that_is_under_way_holds_up_what_follows() {
+    let stage = follower(options(NodeId(1))).await;
+    stage.journal.hold_restores.send_replace(true);
+    stage.node.inbox().receive_snapshot(NodeId(2), Term(2), whole(20)).await.unwrap();
+    stage.puppets[0].append(Term(2), EntryId::new(2, 20), entries(21..24)).await;
+    stage.durable(23).await;
+    stage.puppets[0].commit(Term(2), EntryId::new(2, 23), 23).await;
+    until("it is committed", || stage.node.status().raft.commit == LogIndex(23)).await;
+    sleep(Duration::from_secs(1)).await;
+    assert!(stage.node.status().raft.applied < LogIndex(20), "reported before it was restored");
+    stage.journal.hold_restores.send_replace(false);
+    until("what follows is applied", || stage.node.status().raft.applied == LogIndex(23)).await;
+    assert!(stage.journal.indexes().into_iter().eq(1..=23));
 }

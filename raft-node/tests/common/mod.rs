@@ -39,6 +39,8 @@ pub struct Journal {
     restored: Arc<Mutex<Vec<LogIndex>>>,
     /// Its snapshots give no byte while this is set.
     pub hold_snapshots: Arc<watch::Sender<bool>>,
+    /// It takes none while this is set.
+    pub hold_restores: Arc<watch::Sender<bool>>,
 }
 
 impl Journal {
@@ -81,6 +83,7 @@ impl StateMachine for Journal {
 
     async fn restore(&mut self, snapshot: SnapshotReader) -> Result<(), StateMachineError> {
         let last = snapshot.meta.last.index;
+        self.hold_restores.subscribe().wait_for(|held| !held).await.map(drop).unwrap();
         *self.entries.lock().unwrap() = codec::decode(&snapshot.read_all().await?)?;
         self.restored.lock().unwrap().push(last);
         Ok(())
