@@ -27,7 +27,7 @@ pub fn snapshot_of(state: impl Into<Bytes>) -> SnapshotStream {
 #[async_trait]
 pub trait StateMachine: Send + 'static {
     /// The last entry whose effect the state holds *durably or at all*: applying goes on after it. A machine that lives
-    /// in memory starts at 0 and is rebuilt from the log.
+    /// in memory starts at 0, and is rebuilt from the snapshot and the log.
     fn last_applied(&self) -> LogIndex;
 
     /// Applies committed entries, in order, each exactly once, and answers each with its reply: as many replies as
