@@ -36,27 +36,34 @@ impl Node {
         Ok(Node { shared })
     }
 
-    /// Replicates a command and resolves to the state machine's reply once this node has applied it. Dropping the
-    /// future does not take the command back.
+    /// Replicates a command and resolves to the state machine's reply once this node has applied it.
+    ///
+    /// The command takes its place at the call: commands proposed one after the other, without waiting, come into the log
+    /// in that order (or not at all). Dropping the future does not take the command back, unless it still waits for a
+    /// bound ([`WhenBusy::Wait`](crate::WhenBusy::Wait)).
     ///
     /// # Errors
     /// [`ProposeError`], which tells whether the command may have been committed all the same.
-    pub async fn propose(&self, command: Bytes) -> Result<Bytes, ProposeError> {
+    pub fn propose(
+        &self,
+        command: Bytes,
+    ) -> impl Future<Output = Result<Bytes, ProposeError>> + Send + 'static + use<> {
         let (size_bytes, max_bytes) = (command.len() as u64, self.shared.options.max_entry_bytes);
-        if size_bytes > max_bytes {
-            return Err(ProposeError::TooLarge { size_bytes, max_bytes });
-        }
-        let answer = match self.shared.requests.propose(command).await {
-            Ok(answer) => answer,
-            Err(Refused::Busy) => return Err(ProposeError::Busy),
-            Err(Refused::Stopped) => {
-                let cause = self.stopped().await;
-                return Err(ProposeError::Stopped { cause, may_have_committed: false });
-            }
+        let asked = if size_bytes > max_bytes {
+            Err(ProposeError::TooLarge { size_bytes, max_bytes })
+        } else {
+            Ok(self.shared.requests.propose(command))
         };
-        match answer.await {
-            Ok(outcome) => outcome,
-            Err(_the_node_ends) => Err(ProposeError::Stopped { cause: self.stopped().await, may_have_committed: true }),
+        let node = self.clone();
+        async move {
+            match asked?.outcome().await {
+                Some(Ok(outcome)) => outcome,
+                Some(Err(Refused::Busy)) => Err(ProposeError::Busy),
+                Some(Err(Refused::Stopped)) => {
+                    Err(ProposeError::Stopped { cause: node.stopped().await, may_have_committed: false })
+                }
+                None => Err(ProposeError::Stopped { cause: node.stopped().await, may_have_committed: true }),
+            }
         }
     }
 
@@ -65,15 +72,15 @@ impl Node {
     ///
     /// # Errors
     /// [`ReadError`]; read at the leader, or again.
-    pub async fn linearizable_read(&self) -> Result<(), ReadError> {
-        let answer = match self.shared.requests.read().await {
-            Ok(answer) => answer,
-            Err(Refused::Busy) => return Err(ReadError::Busy),
-            Err(Refused::Stopped) => return Err(ReadError::Stopped { cause: self.stopped().await }),
-        };
-        match answer.await {
-            Ok(outcome) => outcome,
-            Err(_the_node_ends) => Err(ReadError::Stopped { cause: self.stopped().await }),
+    pub fn linearizable_read(&self) -> impl Future<Output = Result<(), ReadError>> + Send + 'static + use<> {
+        let asked = self.shared.requests.read();
+        let node = self.clone();
+        async move {
+            match asked.outcome().await {
+                Some(Ok(outcome)) => outcome,
+                Some(Err(Refused::Busy)) => Err(ReadError::Busy),
+                Some(Err(Refused::Stopped)) | None => Err(ReadError::Stopped { cause: node.stopped().await }),
+            }
         }
     }
 
