@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod cargo;
+mod fresh;
 mod libtest;
 mod lint;
 mod mutants;
@@ -35,6 +36,8 @@ enum Task {
     Lint,
     /// Puts known bugs back one at a time; each must turn its test red.
     Mutants(mutants::Args),
+    /// Runs README's two commands on a bare Debian 12, made by debootstrap in a folder.
+    Fresh(fresh::Args),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&args),
         Task::Lint => lint::run(),
         Task::Mutants(args) => mutants::run(&args),
+        Task::Fresh(args) => fresh::run(&args),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -75,7 +75,7 @@ pub(crate) fn print_table(findings: &[Finding]) {
 }
 
 /// Where `program` lies on the path, the system's own directories included (they are often missing from a user's).
-fn find(program: &str) -> Option<PathBuf> {
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let dirs = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin", "/usr/bin"].map(PathBuf::from));
     dirs.map(|dir| dir.join(program)).find(|file| file.is_file())
