@@ -34,14 +34,16 @@ pub struct Lab {
     identity: Identity,
     /// Everything random in a case comes from here.
     pub random: fastrand::Rng,
+    /// Whether the case has passed under another seed before: what is slow and hardly random is done smaller then.
+    pub again: bool,
     checks: AtomicU64,
 }
 
 impl Lab {
-    pub(crate) fn new(env: Box<dyn Env>, seed: u64) -> Lab {
+    pub(crate) fn new(env: Box<dyn Env>, seed: u64, again: bool) -> Lab {
         let nobody = Identity { cluster: CLUSTER, node: NODE, store: Default::default() };
         let random = fastrand::Rng::with_seed(seed);
-        Lab { env, engine: None, identity: nobody, random, checks: AtomicU64::new(0) }
+        Lab { env, engine: None, identity: nobody, random, again, checks: AtomicU64::new(0) }
     }
 
     pub(crate) fn checks(&self) -> u64 {

@@ -80,6 +80,56 @@ pub async fn groups_each_survive_power_cuts(lab: &mut Lab) {
     }
 }
 
+/// What one group does wrong, or gives up, is nothing to the others that share its batch.
+pub async fn groups_an_invalid_save_of_one_harms_no_other(lab: &mut Lab) {
+    let (handles, mut models) = some_groups(lab, &[1, 2, 3]).await;
+    for round in 1..=10 {
+        let mut receipts = Vec::new();
+        for (storage, model) in handles.iter().zip(&mut models) {
+            receipts.push(lab.submit(storage, model, append(vec![bulky(1, round, 100)])));
+            let wrong = storage.save_raft_state(append(entries(1, round + 2, round + 3)));
+            lab.refused("a gap", wrong.await, eraft_core::StorageErrorKind::Invalid);
+        }
+        for receipt in receipts {
+            receipt.await.unwrap();
+        }
+    }
+    all_show(lab, &handles, &models, "after ten rounds").await;
+}
+
+/// A hundred groups, saved to at once: each finds its own again.
+pub async fn groups_a_hundred_share_an_engine(lab: &mut Lab) {
+    let ids: Vec<u64> = (0..100).map(|nth| nth * nth).collect();
+    let (handles, mut models) = some_groups(lab, &ids).await;
+    let mut receipts = Vec::new();
+    for round in 1..=5 {
+        for (storage, model) in handles.iter().zip(&mut models) {
+            receipts.push(lab.submit(storage, model, append(vec![bulky(round, round, 50)])));
+        }
+    }
+    for receipt in receipts {
+        receipt.await.unwrap();
+    }
+    all_show(lab, &handles, &models, "after five rounds").await;
+    lab.equal("the groups", lab.engine().groups().await.unwrap(), ids.iter().copied().map(GroupId).collect());
+    drop(handles);
+    let (handles, _) = reopen_groups(lab, &ids).await;
+    all_show(lab, &handles, &models, "after opening again").await;
+}
+
+/// The policy of one group reads the sizes of that group.
+pub async fn groups_have_sizes_of_their_own(lab: &mut Lab) {
+    let (handles, mut models) = some_groups(lab, &[1, 2]).await;
+    lab.save(&handles[1], &mut models[1], append(vec![bulky(1, 1, 10)])).await;
+    let before = (handles[1].raft_state_size(), handles[1].snapshot_size());
+    lab.save(&handles[0], &mut models[0], append((1..=20).map(|index| bulky(1, index, 5000)).collect())).await;
+    lab.publish(&handles[0], &mut models[0], keep(), meta(1, 9), &chunks(1, 4, 1000)).await;
+    let large = handles[0].raft_state_size();
+    lab.holds("the busy group's state", large >= 100_000, || format!("{large} bytes for 100,000 of payload"));
+    lab.equal("the busy group's snapshot", handles[0].snapshot_size(), 4000);
+    lab.equal("the quiet group's", (handles[1].raft_state_size(), handles[1].snapshot_size()), before);
+}
+
 fn meta_of_last(model: &Model) -> eraft_core::SnapshotMeta {
     let last = model.state.outline.last();
     meta(last.term.0, last.index.0)
