@@ -2,11 +2,16 @@
 
 use eraft::Options;
 
+/// A log that may not grow at all is refused where it is typed, not by each of three nodes.
+fn at_least_one() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..)
+}
+
 /// What keeps a log short.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Compaction {
     /// Bytes by which the log may grow after a snapshot before the next one is taken.
-    #[arg(long, value_name = "BYTES", default_value_t = Options::default().max_log_bytes)]
+    #[arg(long, value_name = "BYTES", default_value_t = Options::default().max_log_bytes, value_parser = at_least_one())]
     max_log_bytes: u64,
     /// Entries that a snapshot holds and that stay in the log all the same, for nodes that lag a little.
     #[arg(long, value_name = "ENTRIES", default_value_t = Options::default().trailing_entries)]

@@ -3,7 +3,8 @@
 //! 1. [`members`]: who founds the cluster, and where each of them is reached.
 //! 2. [`init`]: founding one member, or three at once, so that a kill at any moment leaves nothing half made.
 //! 3. [`run`]: one node, from its store to its clients, and back down in order; [`compaction`] keeps its log short.
-//! 4. [`starter`]: three nodes as processes of this same program, for a first look; with [`probe`], it watches them.
+//! 4. [`starter`]: three nodes as processes of this same program, for a first look; with [`recall`] it finds them again,
+//!    with [`probe`] it watches them.
 //!
 //! Nothing here depends on the backend but through [`Backend`].
 
@@ -11,6 +12,7 @@ mod compaction;
 mod init;
 mod members;
 mod probe;
+mod recall;
 mod run;
 mod staging;
 mod starter;
@@ -68,8 +70,7 @@ pub async fn main(backend: &dyn Backend) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            // The whole chain of causes, on one line, as a person reads it.
-            let _ = writeln!(std::io::stderr(), "error: {why:#}");
+            let _ = writeln!(std::io::stderr(), "error: {}", in_one_breath(&why));
             ExitCode::FAILURE
         }
     }
@@ -78,6 +79,18 @@ pub async fn main(backend: &dyn Backend) -> ExitCode {
 /// Prints lines to a person; whoever closed the other end does not want them.
 fn say(lines: impl std::fmt::Display) {
     let _ = writeln!(std::io::stdout(), "{lines}");
+}
+
+/// The whole chain of causes on one line, as a person reads it: many a text quotes its cause already.
+fn in_one_breath(why: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in why.chain().map(ToString::to_string).filter(|cause| !cause.is_empty()) {
+        if !text.contains(&cause) {
+            let between = if text.is_empty() { "" } else { ": " };
+            text.push_str(&format!("{between}{cause}"));
+        }
+    }
+    text
 }
 
 /// How this program is called by someone in this directory.

@@ -9,13 +9,13 @@
 //! was brought back by hand has no such pipe: the starter ends it by a signal when it is itself ended in order.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{ExitStatus, Stdio},
     time::Duration,
 };
 
 use anyhow::{Context, bail, ensure};
-use eraft::{NodeId, StorageErrorKind};
+use eraft::NodeId;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     net::TcpListener,
@@ -28,9 +28,11 @@ use tokio::{
 use super::{
     Backend,
     compaction::Compaction,
-    init, members,
+    init,
     members::{Addresses, Voter},
-    probe, program, say, staging,
+    probe, program,
+    recall::recall,
+    say, staging,
 };
 
 const NODES: u16 = 3;
@@ -88,7 +90,7 @@ async fn find_or_found(backend: &dyn Backend, start: &Start) -> anyhow::Result<(
     }
     // The start that founded it may have been killed before this: a power cut must not take the name from full stores.
     staging::sync_name(data)?;
-    let voters = recall(backend, data).await?;
+    let voters = recall(backend, data, NODES).await?;
     if let Some(base_port) = start.base_port {
         let as_asked = on_loopback(base_port)?;
         let same = as_asked.iter().map(|voter| &voter.addresses).eq(voters.iter().map(|voter| &voter.addresses));
@@ -100,27 +102,6 @@ async fn find_or_found(backend: &dyn Backend, start: &Start) -> anyhow::Result<(
         );
     }
     Ok((false, voters))
-}
-
-/// Reads the members from the first store that can be read: it is in all of them.
-async fn recall(backend: &dyn Backend, data: &Path) -> anyhow::Result<Vec<Voter>> {
-    let mut first_refusal = None;
-    for id in 1..=NODES {
-        let dir = init::node_dir(data, NodeId(id.into()));
-        match backend.open(&dir).await {
-            Ok(storage) => {
-                let members = members::in_store(&storage.read_raft_state().await?);
-                storage.close().await?;
-                return members;
-            }
-            Err(refused) if refused.kind() == StorageErrorKind::Locked => {
-                bail!("a process already runs on {}: end it first ({refused})", dir.display())
-            }
-            Err(refused) => first_refusal = first_refusal.or(Some(refused)),
-        }
-    }
-    let refused = first_refusal.context("there are no nodes")?;
-    Err(refused).with_context(|| format!("{} is not empty, and holds no node that can be read", data.display()))
 }
 
 fn on_loopback(base_port: u16) -> anyhow::Result<Vec<Voter>> {

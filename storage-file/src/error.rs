@@ -3,6 +3,7 @@
 use std::{io, path::Path};
 
 use eraft_core::{StorageError, StorageErrorKind};
+use rustix::io::Errno;
 
 /// What an operator is told about damage, everywhere in the same words.
 const REMEDY: &str = "stop this node and keep its directory for inspection; it may come back only as a new member, or \
@@ -16,6 +17,10 @@ pub(crate) fn io(during: &str, path: &Path, error: io::Error) -> StorageError {
         }
         io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
             (StorageErrorKind::Io, "make it writable for this user, then reopen the store")
+        }
+        // What opening a link in a file's place gives.
+        _ if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+            (StorageErrorKind::Io, "links are not followed: put the file itself there, then reopen the store")
         }
         _ => (StorageErrorKind::Io, "find the cause in the system's log, then reopen the store"),
     };

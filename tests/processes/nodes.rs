@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::Pid;
+
 use super::{Client, Reply, file_node, free_base_port};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -37,6 +39,24 @@ pub struct Node {
 }
 
 impl Node {
+    /// Founds a member of the cluster of `voters`, which serves clients at `client`.
+    pub fn found(data: PathBuf, id: u64, client: String, voters: &str) -> Node {
+        let made = init(&data, &id.to_string(), voters);
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        Node { id, data, client, flags: Vec::new(), process: None }
+    }
+
+    /// Where the others reach it.
+    pub fn peer(&self) -> String {
+        let (host, port) = self.client.split_once(':').unwrap();
+        format!("{host}:{}", port.parse::<u16>().unwrap() + 100)
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(self.process.as_ref().unwrap())
+    }
+
     /// Starts its process. It ends with this one: its standard input is a pipe from here.
     pub fn start(&mut self) {
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
@@ -85,9 +105,8 @@ impl Node {
 pub fn alone(dir: &Path) -> Node {
     let base = free_base_port();
     let data = dir.join("n1");
-    let made = init(&data, "1", &format!("1=127.0.0.1:{}/127.0.0.1:{base}", base + 100));
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let mut node = Node { id: 1, data, client: format!("127.0.0.1:{base}"), flags: Vec::new(), process: None };
+    let voters = format!("1=127.0.0.1:{}/127.0.0.1:{base}", base + 100);
+    let mut node = Node::found(data, 1, format!("127.0.0.1:{base}"), &voters);
     node.start();
     wait_until("the only node leads", || node.info("role").filter(|role| role == "leader"));
     node
@@ -117,16 +136,8 @@ impl Trio {
         let address = |id: u16| format!("127.0.0.1:{}/127.0.0.1:{}", base + 99 + id, base + id - 1);
         let voters = (1..=3).map(|id| format!("{id}={}", address(id))).collect::<Vec<_>>().join(",");
         let nodes = (1..=3).map(|id: u16| {
-            let data = dir.join(format!("n{id}"));
-            let made = init(&data, &id.to_string(), &voters);
-            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-            Node {
-                id: id.into(),
-                data,
-                client: format!("127.0.0.1:{}", base + id - 1),
-                flags: Vec::new(),
-                process: None,
-            }
+            let client = format!("127.0.0.1:{}", base + id - 1);
+            Node::found(dir.join(format!("n{id}")), id.into(), client, &voters)
         });
         Trio { nodes: nodes.collect() }
     }

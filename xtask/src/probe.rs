@@ -33,7 +33,7 @@ const LOOP_EXT4: &str = "run as root; apt-get install e2fsprogs xfsprogs util-li
 const LOOP_XFS: &str = "run as root; apt-get install xfsprogs util-linux mount";
 
 /// Everything probed, in the order of the table.
-pub(crate) static PROBES: [Probe; 4] = [
+pub(crate) static PROBES: [Probe; 5] = [
     Probe {
         name: "redis-tools",
         serves: "README's sessions, the example spoken to by redis-cli",
@@ -52,6 +52,12 @@ pub(crate) static PROBES: [Probe; 4] = [
         serves: "failing system calls of an unmodified process",
         install: "apt-get install strace",
         check: || programs(&["strace"]),
+    },
+    Probe {
+        name: "small-tmpfs",
+        serves: "nodes on full and on read-only disks",
+        install: "run as root; apt-get install mount",
+        check: small_tmpfs,
     },
 ];
 
@@ -84,6 +90,20 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
 fn programs(names: &[&str]) -> Result<String, String> {
     let missing: Vec<&str> = names.iter().copied().filter(|name| find(name).is_none()).collect();
     if missing.is_empty() { Ok(names.join(", ")) } else { Err(format!("no {}", missing.join(", no "))) }
+}
+
+/// Mounts a tmpfs of 1 MiB, and takes it down again.
+fn small_tmpfs() -> Result<String, String> {
+    if !rustix::process::geteuid().is_root() {
+        return Err("not root".into());
+    }
+    programs(&["mount", "umount"])?;
+    let dir = std::env::temp_dir().join(format!("eraft-probe-tmpfs-{}", std::process::id()));
+    std::fs::create_dir(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+    let tried = succeed(Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(&dir))
+        .and_then(|()| succeed(Command::new("umount").arg(&dir)));
+    let removed = std::fs::remove_dir(&dir).map_err(|error| format!("{} is left behind: {error}", dir.display()));
+    tried.and(removed).map(|()| "mount".to_owned())
 }
 
 /// Mounts a sparse file of `mib` MiB with a fresh file system, cuts its power, and takes it down again.

@@ -100,9 +100,9 @@ impl StorageError {
 impl fmt::Display for StorageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} while {}: {}", self.inner.kind, self.inner.during, self.inner.detail)?;
-        match &self.inner.source {
-            // A poisoned engine's text already quotes its cause.
-            Some(source) if self.inner.kind != StorageErrorKind::Poisoned => write!(f, " ({source})"),
+        match self.inner.source.as_ref().map(ToString::to_string) {
+            // Many a detail quotes its cause where it belongs in the sentence.
+            Some(source) if !self.inner.detail.contains(&source) => write!(f, " ({source})"),
             _ => Ok(()),
         }
     }

@@ -65,14 +65,19 @@ pub(crate) fn create(
 
 /// Takes the lock of a store, or says who has it.
 pub(crate) fn locked(dir: &Path, error: std::io::Error) -> StorageError {
+    let lock = dir.join("LOCK");
     if error.kind() == std::io::ErrorKind::WouldBlock {
         return StorageError::new(
             StorageErrorKind::Locked,
             "locking a store",
-            format!("{} is in use by another process, or another handle of this one: stop that first", dir.display()),
+            format!(
+                "{} is in use: another process, or another handle of this one, holds {}: stop that first",
+                dir.display(),
+                lock.display()
+            ),
         );
     }
-    error::io("locking a store", &dir.join("LOCK"), error)
+    error::io("locking a store", &lock, error)
 }
 
 fn refuse_existing(fs: &Arc<dyn Fs>, dir: &Path) -> Result<()> {

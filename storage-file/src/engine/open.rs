@@ -85,6 +85,9 @@ fn check_inside(fs: &Arc<dyn Fs>, paths: &Paths) -> Result<()> {
 
 fn check_metadata(dir: &Path, metadata: &Metadata) -> Result<()> {
     let refused = |what: String| Err(StorageError::new(StorageErrorKind::Io, DURING, what));
+    if metadata.kind == FileKind::Symlink {
+        return refused(format!("{} is a link, and links are not followed: name the directory itself", dir.display()));
+    }
     if metadata.kind != FileKind::Dir {
         return refused(format!("{} is a {:?}; expected a directory", dir.display(), metadata.kind));
     }

@@ -89,11 +89,15 @@ pub(crate) fn recover(fs: &Arc<dyn Fs>, paths: &Paths, expected: &Expected) -> R
 fn list(fs: &Arc<dyn Fs>, paths: &Paths) -> Result<(BTreeSet<u64>, Vec<StateName>)> {
     let entries = fs.read_dir(&paths.state).map_err(|error| error::io("listing the log", &paths.state, error))?;
     let (mut numbers, mut unfinished) = (BTreeSet::new(), Vec::new());
-    for entry in entries.iter().filter(|entry| entry.kind == FileKind::File) {
+    for entry in entries {
         match StateName::parse(&entry.name) {
-            Some(StateName::Segment(number)) => drop(numbers.insert(number)),
-            Some(name @ StateName::Unfinished(_)) => unfinished.push(name),
-            None => {}
+            Some(StateName::Segment(number)) if entry.kind == FileKind::File => drop(numbers.insert(number)),
+            Some(StateName::Segment(number)) => {
+                let what = format!("it is a {:?}; expected a regular file (links are not followed)", entry.kind);
+                return Err(error::corrupt(&paths.segment(number), 0, what));
+            }
+            Some(name @ StateName::Unfinished(_)) if entry.kind == FileKind::File => unfinished.push(name),
+            Some(StateName::Unfinished(_)) | None => {}
         }
     }
     Ok((numbers, unfinished))

@@ -1,0 +1,36 @@
+//! What the program says when it must not do what it is asked.
+
+use std::{
+    ffi::OsStr,
+    fs::File,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use rustix::process::Signal;
+
+use super::{file_node, wait_until};
+
+/// Runs the program in `dir`, sees it end by itself and not well, and returns all that it said.
+pub fn refused<A: AsRef<OsStr>>(dir: &Path, arguments: &[A]) -> String {
+    let said = dir.join("refusal");
+    let out = File::create(&said).unwrap();
+    let mut command = Command::new(file_node());
+    command.args(arguments).current_dir(dir).stdin(Stdio::null());
+    let mut process = command.stdout(out.try_clone().unwrap()).stderr(out).spawn().unwrap();
+    let mut looks = 0;
+    let ended = wait_until("the program ends", || {
+        looks += 1;
+        // What was started against its promise is ended in order: a starter takes its nodes along.
+        if looks == 500 {
+            rustix::process::kill_process(rustix::process::Pid::from_child(&process), Signal::TERM).unwrap();
+        }
+        process.try_wait().unwrap()
+    });
+    let text = std::fs::read_to_string(&said).unwrap();
+    std::fs::remove_file(said).unwrap();
+    assert!(looks < 500, "it did what it should have refused:\n{text}");
+    assert!(!ended.success(), "it ended well, having said:\n{text}");
+    assert!(!text.contains("panicked"), "{text}");
+    text
+}
