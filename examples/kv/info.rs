@@ -86,7 +86,7 @@ fn raft(status: &NodeStatus) -> String {
 }
 
 fn keyspace(store: &Store) -> String {
-    lines("Keyspace", &[("db0", format!("keys={}", store.key_count()))])
+    lines("Keyspace", &[("db0", format!("keys={}", store.now().key_count()))])
 }
 
 fn lines(title: &str, facts: &[(&str, String)]) -> String {

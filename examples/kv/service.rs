@@ -72,9 +72,14 @@ impl Service {
     async fn read_all(&self, run: &[Request], replies: &mut Vec<Frame>) {
         // Asked once for the whole run: whatever was committed before any of these reads began is in the store after it.
         let current = self.node.linearizable_read().await;
-        replies.extend(run.iter().filter_map(Request::as_read).map(|query| match (&current, query) {
-            (Ok(()), Query::Get(key)) => self.store.get(key).map_or(Frame::Null, Frame::BulkString),
-            (Ok(()), Query::DbSize) => Frame::Integer(i64::try_from(self.store.key_count()).unwrap_or(i64::MAX)),
+        // One view for the run: it is refused as a whole, or answered as of one moment.
+        let view = match current {
+            Ok(()) => Ok(self.store.whole().await),
+            Err(refused) => Err(refused),
+        };
+        replies.extend(run.iter().filter_map(Request::as_read).map(|query| match (&view, query) {
+            (Ok(view), Query::Get(key)) => view.get(key).map_or(Frame::Null, Frame::BulkString),
+            (Ok(view), Query::DbSize) => Frame::Integer(i64::try_from(view.key_count()).unwrap_or(i64::MAX)),
             (Err(refused), Query::Get(key)) => self.not_read(refused, key),
             (Err(refused), Query::DbSize) => self.not_read(refused, b""),
         }));
@@ -85,7 +90,7 @@ impl Service {
             Request::Local(Local::Ping(None)) => Frame::SimpleString("PONG".into()),
             Request::Local(Local::Ping(Some(word))) => Frame::BulkString(word.clone()),
             Request::Local(Local::KeySlot(key)) => Frame::Integer(redis_keyslot(key).into()),
-            Request::Local(Local::Digest) => Frame::SimpleString(format!("{:040x}", self.store.digest()).into()),
+            Request::Local(Local::Digest) => Frame::SimpleString(format!("{:040x}", self.store.now().digest()).into()),
             Request::Local(Local::About(about)) => info::tell(about, &self.node.status(), &self.store),
             Request::Local(Local::Quit) => Frame::SimpleString("OK".into()),
             Request::Refused(why) => error(why.clone()),

@@ -15,6 +15,7 @@ use std::{
 use bytes::Bytes;
 use eraft::{LogIndex, StateMachine, StateMachineError, Typed, TypedStateMachine};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 /// What goes through the log. Its encoding outlives this build: new commands are added at the end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,14 +70,46 @@ type Part = Arc<BTreeMap<Bytes, Bytes>>;
 ///
 /// The map is in parts so that a snapshot is a matter of microseconds: it shares every part, and a write copies the one
 /// part that it changes, if a snapshot still needs that.
+///
+/// While a snapshot is read there is no map at all: two of them might not fit into memory. Who reads then waits.
 #[derive(Clone, Debug)]
 pub struct Store {
+    /// Empty while the state is restored.
     parts: Arc<RwLock<Vec<Part>>>,
+    restored: Arc<Notify>,
 }
 
 impl Default for Store {
     fn default() -> Store {
-        Store { parts: Arc::new(RwLock::new(vec![Part::default(); PARTS.into()])) }
+        let parts = vec![Part::default(); PARTS.into()];
+        Store { parts: Arc::new(RwLock::new(parts)), restored: Arc::default() }
+    }
+}
+
+/// The map as it is, and stays for as long as this is held: never across an await.
+pub struct View<'a>(RwLockReadGuard<'a, Vec<Part>>);
+
+impl View<'_> {
+    /// The value of `key`.
+    pub fn get(&self, key: &[u8]) -> Option<Bytes> {
+        self.0.get(part_of(key))?.get(key).cloned()
+    }
+
+    /// How many keys there are.
+    pub fn key_count(&self) -> usize {
+        self.0.iter().map(|part| part.len()).sum()
+    }
+
+    /// A digest of every key and value.
+    pub fn digest(&self) -> u64 {
+        let mut digest = xxhash_rust::xxh3::Xxh3::new();
+        for (key, value) in self.0.iter().flat_map(|part| part.iter()) {
+            for part in [key, value] {
+                digest.update(&(part.len() as u64).to_be_bytes());
+                digest.update(part);
+            }
+        }
+        digest.digest()
     }
 }
 
@@ -86,31 +119,22 @@ impl Store {
         Box::new(Typed::new(self.clone()))
     }
 
-    /// The value of `key`.
-    pub fn get(&self, key: &[u8]) -> Option<Bytes> {
-        self.read().get(part_of(key))?.get(key).cloned()
+    /// What it holds now: nothing while it is restored.
+    pub fn now(&self) -> View<'_> {
+        // A panic while a lock is held ends the node before it answers, so a poisoned lock guards nothing here.
+        View(self.parts.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// How many keys there are.
-    pub fn key_count(&self) -> usize {
-        self.read().iter().map(|part| part.len()).sum()
-    }
-
-    /// A digest of every key and value.
-    pub fn digest(&self) -> u64 {
-        let mut digest = xxhash_rust::xxh3::Xxh3::new();
-        for (key, value) in self.read().iter().flat_map(|part| part.iter()) {
-            for part in [key, value] {
-                digest.update(&(part.len() as u64).to_be_bytes());
-                digest.update(part);
+    /// What it holds, once it is not being restored.
+    pub async fn whole(&self) -> View<'_> {
+        loop {
+            // Made before looking, so that no end of a restore is missed.
+            let restored = self.restored.notified();
+            if let Some(view) = Some(self.now()).filter(|view| !view.0.is_empty()) {
+                return view;
             }
+            restored.await;
         }
-        digest.digest()
-    }
-
-    // A panic while the lock is held ends the node before it answers, so a poisoned lock guards nothing here.
-    fn read(&self) -> RwLockReadGuard<'_, Vec<Part>> {
-        self.parts.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Vec<Part>> {
@@ -163,7 +187,12 @@ impl TypedStateMachine for Store {
     }
 
     fn snapshot(&self) -> Box<dyn Iterator<Item = Part> + Send> {
-        Box::new(self.read().clone().into_iter())
+        Box::new(self.now().0.clone().into_iter())
+    }
+
+    fn give_up(&mut self) {
+        // Freed when the lock is: a large map takes its time, and a reader need not wait on a thread.
+        let _given_up = std::mem::take(&mut *self.write());
     }
 
     fn restore(&mut self, pieces: Vec<Part>) -> Result<(), StateMachineError> {
@@ -172,6 +201,7 @@ impl TypedStateMachine for Store {
             return Err(format!("the snapshot has {found} parts, expected {PARTS}: another program wrote it").into());
         }
         *self.write() = pieces;
+        self.restored.notify_waiters();
         Ok(())
     }
 }

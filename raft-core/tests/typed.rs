@@ -1,6 +1,8 @@
 //! The typed adapter: every replica answers the same bytes, whatever was committed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
+use std::sync::{Arc, Mutex};
+
 use bytes::Bytes;
 use eraft_core::{
     Entry, EntryId, EntryKind, LogIndex, ReplyError, SnapshotMeta, SnapshotReader, StateMachine as _,
@@ -139,6 +141,52 @@ fn a_snapshot_restores_the_same_state_however_it_is_cut_into_chunks() {
         assert_eq!(to.last_applied(), LogIndex(199));
         assert_eq!(snapshot(&mut to, 1 << 20), snapshot(&mut from, 1 << 20));
     }
+}
+
+/// A machine that gives up its state before it is restored; whoever reads beside it shares the state.
+struct Large(Arc<Mutex<Vec<u64>>>);
+
+impl TypedStateMachine for Large {
+    type Command = u64;
+    type Reply = ();
+    type Piece = u64;
+
+    fn last_applied(&self) -> LogIndex {
+        LogIndex::ZERO
+    }
+
+    fn apply(&mut self, _index: LogIndex, command: u64) {
+        self.0.lock().unwrap().push(command);
+    }
+
+    fn snapshot(&self) -> Box<dyn Iterator<Item = u64> + Send> {
+        Box::new(self.0.lock().unwrap().clone().into_iter())
+    }
+
+    fn give_up(&mut self) {
+        self.0.lock().unwrap().clear();
+    }
+
+    fn restore(&mut self, pieces: Vec<u64>) -> Result<(), StateMachineError> {
+        *self.0.lock().unwrap() = pieces;
+        Ok(())
+    }
+}
+
+#[test]
+fn the_old_state_is_given_up_before_the_first_byte_of_the_new_one_is_read() {
+    let state = Arc::new(Mutex::new(vec![1, 2, 3]));
+    let mut machine = Typed::new(Large(Arc::clone(&state)));
+    let stream = machine.snapshot().now_or_never().unwrap().unwrap();
+    let chunks: Vec<Bytes> = stream.map(Result::unwrap).collect::<Vec<_>>().now_or_never().unwrap();
+    let size_bytes = chunks.iter().map(|chunk| chunk.len() as u64).sum();
+    let seen = Arc::clone(&state);
+    let chunks = chunks.into_iter().inspect(move |_| assert_eq!(*seen.lock().unwrap(), [0; 0], "two states at once"));
+    let chunks = chunks.map(Ok);
+    let meta = SnapshotMeta { last: EntryId::new(1, 9), ..SnapshotMeta::default() };
+    let chunks = futures_util::stream::iter(chunks).boxed();
+    machine.restore(SnapshotReader { meta, size_bytes, chunks }).now_or_never().unwrap().unwrap();
+    assert_eq!(*state.lock().unwrap(), [1, 2, 3]);
 }
 
 #[test]

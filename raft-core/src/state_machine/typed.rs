@@ -35,8 +35,13 @@ pub trait TypedStateMachine: Send + 'static {
     /// a large state, shared parts that are copied when they are written to next.
     fn snapshot(&self) -> Box<dyn Iterator<Item = Self::Piece> + Send>;
 
+    /// A snapshot is about to be read that replaces the state. A large machine drops its state here, so that memory never
+    /// holds the old one and the new one; from then until `restore` returns, whoever reads it beside the node has to wait.
+    /// By default the old state stays until the new one is there.
+    fn give_up(&mut self) {}
+
     /// Replaces the state by the one that these pieces were taken of, in their order. Whoever reads it beside the node
-    /// must see the old one or the new one, nothing between.
+    /// must see the old one (unless it was given up) or the new one, nothing between.
     ///
     /// # Errors
     /// If they are none of this machine's; the node ends.
@@ -176,6 +181,7 @@ impl<M: TypedStateMachine> StateMachine for Typed<M> {
 
     async fn restore(&mut self, snapshot: SnapshotReader) -> Result<(), StateMachineError> {
         let last = snapshot.meta.last.index;
+        self.machine.give_up();
         self.machine.restore(pieces::decode(snapshot).await?)?;
         self.last_applied = last;
         Ok(())
