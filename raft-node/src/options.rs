@@ -88,7 +88,7 @@ impl Default for Options {
             max_inbox_bytes: 64 * MIB,
             max_turn_events: 1024,
             max_unsaved_bytes: 64 * MIB,
-            entry_cache_bytes: 64 * MIB,
+            entry_cache_bytes: 16 * MIB,
             max_apply_bytes: 4 * MIB,
             max_unapplied_entries: 262_144,
             max_log_bytes: 64 * MIB,
