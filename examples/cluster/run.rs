@@ -45,7 +45,8 @@ pub async fn run(backend: &dyn Backend, run: Run) -> anyhow::Result<()> {
     let own = members.get(&id).with_context(|| format!("node {id} is no member of its own cluster any more"))?;
 
     let clients = kv::Server::bind(resolve(&own.client).await?).await?;
-    let options = GrpcOptions::accepting(members.keys().copied().filter(|peer| *peer != id));
+    let peers = members.keys().copied().filter(|peer| *peer != id);
+    let options = run.compaction.throttled(GrpcOptions::accepting(peers));
     let transport = Arc::new(transport(state.identity, &members, options.clone()));
     let store = kv::Store::default();
     let node = Node::start(run.compaction.options(), storage, transport.clone(), store.state_machine()).await?;

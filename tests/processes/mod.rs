@@ -5,17 +5,21 @@
 #![allow(dead_code, unused_imports, reason = "each test uses the part it needs")]
 
 mod binary;
+mod meter;
 mod mounts;
 mod nodes;
 mod ports;
 mod refusal;
 mod resp;
+mod scale;
 mod starter;
 
 pub use binary::file_node;
+pub use meter::{Disk, Memory, mib};
 pub use mounts::Mounted;
 pub use nodes::{Node, Trio, alone, init, wait_until};
 pub use ports::free_base_port;
 pub use refusal::refused;
 pub use resp::{Client, Reply};
+pub use scale::is_large;
 pub use starter::{Starter, kill, lives};

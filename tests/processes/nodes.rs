@@ -11,7 +11,7 @@ use std::{
 
 use rustix::process::Pid;
 
-use super::{Client, Reply, file_node, free_base_port};
+use super::{Client, Memory, Reply, file_node, free_base_port};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -64,6 +64,11 @@ impl Node {
         command.arg("run").arg("--until-stdin-closes").arg("--data").arg(&self.data).args(&self.flags);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log);
         self.process = Some(command.spawn().unwrap());
+    }
+
+    /// What it takes of memory now; nothing where the system does not tell.
+    pub fn memory(&self) -> Memory {
+        Memory::of(self.pid()).unwrap_or_default()
     }
 
     /// Kills it, and sees that this is what ended it.
