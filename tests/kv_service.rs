@@ -132,9 +132,9 @@ fn bytes_that_are_no_request_close_the_connection_after_what_came_before() {
     let cases = [
         ("GET / HTTP/1.1\r\n", "expected '*', got 'G'"),
         (nested.as_str(), "expected '$', got '*'"),
-        (too_long.as_str(), "invalid length, expected 0 to 1048576"),
+        (too_long.as_str(), "invalid length, expected 0 to 2097152"),
         ("*-1\r\n", "invalid length, expected 0 to 1024"),
-        ("*1\r\n$-1\r\n", "invalid length, expected 0 to 1048576"),
+        ("*1\r\n$-1\r\n", "invalid length, expected 0 to 2097152"),
         ("*1\r\n$4\r\nPINGPONG", "a string longer than its length"),
         ("*111111111111111111111111111111", "a length without an end"),
     ];
@@ -158,9 +158,19 @@ fn a_value_up_to_the_bound_is_kept_and_a_request_beyond_it_is_refused() {
     let value = "v".repeat(1_000_000);
     assert_eq!(client.call(&["SET", "large", &value]).unwrap(), ok());
     assert_eq!(client.call(&["GET", "large"]).unwrap(), bulk(&value));
+    // The node's bound: the command is refused, and the connection goes on.
     let beyond = "v".repeat(1_048_576);
-    let refused = client.call(&["SET", "large", &beyond]);
-    assert!(matches!(refused, Ok(Reply::Error(_)) | Err(_)), "{refused:?}");
+    let Reply::Error(refused) = client.call(&["SET", "large", &beyond]).unwrap() else { panic!("it was written") };
+    assert!(
+        refused.starts_with("ERR not written: a command of 10485") && refused.contains("at most 1048576"),
+        "{refused}"
+    );
+    assert_eq!(client.call(&["GET", "large"]).unwrap(), bulk(&value));
+    // The connection's bound: it is closed, and told why although nobody reads the rest of what it sends.
+    let far_beyond = "v".repeat(20_000_000);
+    let refused = client.call(&["SET", "large", &far_beyond]).unwrap();
+    assert_eq!(refused, error("ERR Protocol error: invalid length, expected 0 to 2097152"));
+    assert_eq!(client.reply().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     assert_eq!(service.client().call(&["GET", "large"]).unwrap(), bulk(&value));
 }
 

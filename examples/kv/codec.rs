@@ -10,8 +10,9 @@ use tokio_util::codec::{Decoder, Encoder};
 
 /// Arguments of one request, the command's name included.
 const MAX_ARGUMENTS: usize = 1024;
-/// One whole request. A command must also fit an entry of the log, whose bound the node checks at `propose`.
-const MAX_REQUEST_BYTES: usize = 1024 * 1024;
+/// One whole request. A command must also fit an entry of the log, whose bound the node checks at `propose`; this one is
+/// twice as long, so that a value a little too large is refused in the node's words, and the connection goes on.
+const MAX_REQUEST_BYTES: usize = 2 * 1024 * 1024;
 /// A length line: its type byte, up to 20 digits, its line end.
 const MAX_LENGTH_LINE_BYTES: usize = 23;
 const LINE_END: &[u8] = b"\r\n";

@@ -31,7 +31,7 @@ struct Batch {
 ///
 /// # Errors
 /// Why it was made to leave.
-pub async fn serve(stream: TcpStream, service: Service) -> Result<(), ProtocolError> {
+pub async fn serve(stream: &mut TcpStream, service: Service) -> Result<(), ProtocolError> {
     stream.set_nodelay(true)?;
     let mut wire = Framed::new(stream, Codec::default());
     wire.set_backpressure_boundary(REPLY_BUFFER_BYTES);
@@ -51,7 +51,7 @@ pub async fn serve(stream: TcpStream, service: Service) -> Result<(), ProtocolEr
 }
 
 /// Waits for one request, and takes those that have arrived with it.
-async fn next_batch(wire: &mut Framed<TcpStream, Codec>) -> Batch {
+async fn next_batch(wire: &mut Framed<&mut TcpStream, Codec>) -> Batch {
     let mut batch = Batch { requests: Vec::new(), end: None };
     let mut bytes = 0;
     let mut arrived = wire.next().await;
