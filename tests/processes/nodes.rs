@@ -35,6 +35,8 @@ pub struct Node {
     pub client: String,
     /// What it is started with beside its directory.
     pub flags: Vec<String>,
+    /// Its limit of open files, where it is not this process's.
+    pub max_open_files: Option<u64>,
     process: Option<Child>,
 }
 
@@ -43,7 +45,7 @@ impl Node {
     pub fn found(data: PathBuf, id: u64, client: String, voters: &str) -> Node {
         let made = init(&data, &id.to_string(), voters);
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        Node { id, data, client, flags: Vec::new(), process: None }
+        Node { id, data, client, flags: Vec::new(), max_open_files: None, process: None }
     }
 
     /// Where the others reach it.
@@ -60,7 +62,14 @@ impl Node {
     /// Starts its process. It ends with this one: its standard input is a pipe from here.
     pub fn start(&mut self) {
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
-        let mut command = Command::new(file_node());
+        let mut command = match self.max_open_files {
+            None => Command::new(file_node()),
+            Some(most) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("ulimit -n {most}; exec \"$@\""), "sh"]).arg(file_node());
+                shell
+            }
+        };
         command.arg("run").arg("--until-stdin-closes").arg("--data").arg(&self.data).args(&self.flags);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log);
         self.process = Some(command.spawn().unwrap());
