@@ -17,7 +17,7 @@ mod run;
 mod staging;
 mod starter;
 
-use std::{io::Write, path::Path, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{io::IsTerminal, io::Write, path::Path, path::PathBuf, process::ExitCode, sync::Arc};
 
 use async_trait::async_trait;
 use clap::{Parser, Subcommand};
@@ -61,7 +61,7 @@ pub async fn main(backend: &dyn Backend) -> ExitCode {
     let filter = filter.with_default_directive(tracing::level_filters::LevelFilter::WARN.into()).from_env_lossy();
     // Whoever reads the log may leave; complaining of that on the same stream would panic, and so end the node.
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    log.log_internal_errors(false).init();
+    log.log_internal_errors(false).with_ansi(std::io::stderr().is_terminal()).init();
     let done = match arguments.task {
         None => starter::start(backend, arguments.start).await,
         Some(Task::Init(init)) => init::init(backend, init).await,

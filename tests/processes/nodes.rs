@@ -37,6 +37,8 @@ pub struct Node {
     pub flags: Vec<String>,
     /// Its limit of open files, where it is not this process's.
     pub max_open_files: Option<u64>,
+    /// Where it writes what it has to say.
+    pub log: PathBuf,
     process: Option<Child>,
 }
 
@@ -45,7 +47,8 @@ impl Node {
     pub fn found(data: PathBuf, id: u64, client: String, voters: &str) -> Node {
         let made = init(&data, &id.to_string(), voters);
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        Node { id, data, client, flags: Vec::new(), max_open_files: None, process: None }
+        let log = data.with_extension("log");
+        Node { id, data, client, flags: Vec::new(), max_open_files: None, log, process: None }
     }
 
     /// Where the others reach it.
@@ -61,7 +64,7 @@ impl Node {
 
     /// Starts its process. It ends with this one: its standard input is a pipe from here.
     pub fn start(&mut self) {
-        let log = File::options().create(true).append(true).open(self.log()).unwrap();
+        let log = File::options().create(true).append(true).open(&self.log).unwrap();
         let mut command = match self.max_open_files {
             None => Command::new(file_node()),
             Some(most) => {
@@ -90,7 +93,7 @@ impl Node {
 
     /// What it wrote to standard error, in all its lives.
     pub fn said(&self) -> String {
-        fs::read_to_string(self.log()).unwrap_or_default()
+        fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// One fact out of its `INFO`; `None` while it does not answer.
@@ -108,10 +111,6 @@ impl Node {
     /// What it holds, in one number.
     pub fn digest(&self) -> Option<Reply> {
         Client::connect(&self.client, CALL_TIMEOUT).ok()?.call(&["DEBUG", "DIGEST"]).ok()
-    }
-
-    fn log(&self) -> PathBuf {
-        self.data.with_extension("log")
     }
 }
 
@@ -146,12 +145,16 @@ pub struct Trio {
 impl Trio {
     /// Founds a cluster under `dir`, each member by itself, as three machines would.
     pub fn found(dir: &Path) -> Trio {
+        Trio::found_at([1, 2, 3].map(|id| dir.join(format!("n{id}"))))
+    }
+
+    /// The same with a directory for each.
+    pub fn found_at(dirs: [PathBuf; 3]) -> Trio {
         let base = free_base_port();
         let address = |id: u16| format!("127.0.0.1:{}/127.0.0.1:{}", base + 99 + id, base + id - 1);
         let voters = (1..=3).map(|id| format!("{id}={}", address(id))).collect::<Vec<_>>().join(",");
-        let nodes = (1..=3).map(|id: u16| {
-            let client = format!("127.0.0.1:{}", base + id - 1);
-            Node::found(dir.join(format!("n{id}")), id.into(), client, &voters)
+        let nodes = (1..=3).zip(dirs).map(|(id, data): (u16, PathBuf)| {
+            Node::found(data, id.into(), format!("127.0.0.1:{}", base + id - 1), &voters)
         });
         Trio { nodes: nodes.collect() }
     }

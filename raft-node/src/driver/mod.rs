@@ -24,6 +24,7 @@ use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
 };
+use tracing::warn;
 
 use self::{
     room::Room,
@@ -56,6 +57,8 @@ pub(crate) struct Driver {
     saved_commit: LogIndex,
     /// When to take a snapshot.
     policy: Policy,
+    /// The shortest append or proposal that the store had no room for, until it has.
+    refused_bytes: Option<u64>,
     proposals: HashMap<RequestId, Answer<Bytes, ProposeError>>,
     reads: HashMap<RequestId, Answer<(), ReadError>>,
     last_request: RequestId,
@@ -94,6 +97,7 @@ impl Driver {
             saves: Saves::default(),
             saved_commit,
             policy: Policy::new(),
+            refused_bytes: None,
             proposals: HashMap::new(),
             reads: HashMap::new(),
             last_request: RequestId(0),
@@ -165,6 +169,7 @@ impl Driver {
             self.step_news(&mut raft, now, news);
         }
         let mut room = self.room();
+        self.notice_room(&room);
         for Arrived { message, .. } in batch.messages.drain(..) {
             self.step_message(&mut raft, now, message, &mut room);
         }
@@ -186,13 +191,14 @@ impl Driver {
         Ok(())
     }
 
-    fn step_message(&self, raft: &mut Raft, now: Now, message: Message, room: &mut Room) {
+    fn step_message(&mut self, raft: &mut Raft, now: Now, message: Message, room: &mut Room) {
         match &message.body {
             MessageBody::AppendEntries { entries, .. } if !entries.is_empty() => {
                 let bytes = entries.iter().map(Entry::size_bytes).sum();
                 if !room.takes_append(bytes) {
                     // As if the network had lost it; heartbeats still pass, so the leader stays known and sends again.
                     self.shared.gauges.dropped_appends.fetch_add(1, Ordering::Relaxed);
+                    self.notice_lack(bytes, room);
                     return;
                 }
                 room.take(bytes);
@@ -218,6 +224,7 @@ impl Driver {
             if bounded && !room.is_open() {
                 proposal.answer.give(Err(ProposeError::Busy));
             } else if bounded && bytes > room.store_bytes() {
+                self.notice_lack(bytes, room);
                 proposal.answer.give(Err(ProposeError::Full { room_bytes: room.store_bytes() }));
             } else {
                 room.take(bytes);
@@ -248,6 +255,29 @@ impl Driver {
             self.shared.storage.room_bytes(),
             options.max_unapplied_entries.saturating_sub(unapplied_entries),
         )
+    }
+
+    /// Tells once that the store has no room for something of this size, if that is so: not for each that it refuses.
+    fn notice_lack(&mut self, bytes: u64, room: &Room) {
+        let room_bytes = room.store_bytes();
+        if bytes <= room_bytes {
+            return;
+        }
+        if self.refused_bytes.is_none() {
+            warn!(
+                room_bytes,
+                bytes, "the store is full: no such entry is taken; free space on its disk, then restart the node"
+            );
+        }
+        self.refused_bytes = Some(self.refused_bytes.unwrap_or(bytes).min(bytes));
+    }
+
+    /// Tells that there is room again for what was refused.
+    fn notice_room(&mut self, room: &Room) {
+        let room_bytes = room.store_bytes();
+        if self.refused_bytes.take_if(|bytes| *bytes <= room_bytes).is_some() {
+            warn!(room_bytes, "the store has room again");
+        }
     }
 
     fn leads(&self) -> bool {

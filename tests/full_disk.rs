@@ -1,0 +1,170 @@
+//! Real nodes whose disk is full: they take no more, say so, lose nothing, and go on when there is room.
+//!
+//! A disk is a tmpfs that holds two segments of the log and a little more; a file of somebody else's fills it up.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    unreachable_pub,
+    missing_docs,
+    reason = "a test of real processes: real time, threads and files"
+)]
+
+mod processes;
+
+use std::{ops::Range, path::Path, time::Duration};
+
+use processes::{Client, Mounted, Node, Reply, Trio, wait_until};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const DISK_MEBIBYTES: u64 = 40;
+const VALUE_BYTES: usize = 500_000;
+/// More of these than the one segment takes that a full disk leaves a node.
+const VALUES: usize = 36;
+
+/// Three nodes, each on a disk of its own; `None`, with the reason printed, where none can be made.
+fn on_small_disks(test: &str, dir: &Path) -> Option<(Vec<Mounted>, Trio)> {
+    let disk = |id| Mounted::small_disk(test, dir.join(format!("disk{id}")), DISK_MEBIBYTES);
+    let disks = (1..=3).map(disk).collect::<Option<Vec<_>>>()?;
+    let mut trio = Trio::found_at([1, 2, 3].map(|id| dir.join(format!("disk{id}/n{id}"))));
+    for node in &mut trio.nodes {
+        // What a node says must not need room on its full disk.
+        node.log = dir.join(format!("n{}.log", node.id));
+    }
+    trio.start();
+    Some((disks, trio))
+}
+
+fn client(node: &Node) -> Client {
+    Client::connect(&node.client, PATIENCE).unwrap()
+}
+
+fn value(number: usize) -> String {
+    format!("{number} {}", "v".repeat(VALUE_BYTES))
+}
+
+/// Writes values at `node` until one is refused, or all are written; how many were, and what the refusal said.
+fn write(node: &Node, numbers: Range<usize>) -> (usize, Option<String>) {
+    let mut client = client(node);
+    let end = numbers.end;
+    for number in numbers {
+        match client.call(&["SET", &format!("k{number}"), &value(number)]).unwrap() {
+            Reply::Status(_) => {}
+            Reply::Error(text) => return (number, Some(text)),
+            other => panic!("SET was answered {other:?}"),
+        }
+    }
+    (end, None)
+}
+
+/// Sees that every value that was acknowledged is there.
+fn all_there(node: &Node, written: usize) {
+    let mut client = client(node);
+    for number in 0..written {
+        assert_eq!(client.call(&["GET", &format!("k{number}")]).unwrap(), Reply::Bulk(value(number)), "k{number}");
+    }
+}
+
+fn says_that_it_is_full(node: &Node) {
+    wait_until("the node says that it is full", || node.said().contains("the store is full").then_some(()));
+    assert!(node.said().contains("free space on its disk"), "{}", node.said());
+    assert_eq!(node.said().matches("the store is full").count(), 1, "told once: {}", node.said());
+    assert!(node.number("room_bytes").unwrap() < VALUE_BYTES as u64);
+}
+
+/// The refusal that a client must get: what, how much is left, what to do, and that nothing was written.
+fn is_clear(refusal: Option<String>) {
+    let refusal = refusal.expect("a full disk took everything");
+    assert!(refusal.starts_with("ERR not written: ") && refusal.contains("more bytes of entries; free"), "{refusal}");
+}
+
+#[test]
+fn a_leader_on_a_full_disk_refuses_writes_and_loses_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let test = "a_leader_on_a_full_disk_refuses_writes_and_loses_none";
+    let Some((disks, mut trio)) = on_small_disks(test, dir.path()) else { return };
+    let (leader, term) = trio.leader();
+    disks[leader].fill(0);
+    let (written, refusal) = write(&trio.nodes[leader], 0..VALUES);
+    is_clear(refusal);
+    says_that_it_is_full(&trio.nodes[leader]);
+    assert_eq!(trio.leader(), (leader, term), "it leads on, and serves reads");
+    all_there(&trio.nodes[leader], written);
+    for node in &trio.nodes {
+        assert_eq!(node.number("leader"), Some(leader as u64 + 1), "node {} knows who leads", node.id);
+    }
+
+    trio.nodes[leader].kill();
+    let (next, _) = trio.leader();
+    let (more, refusal) = write(&trio.nodes[next], written..written + 10);
+    assert_eq!(refusal, None, "the other two have room");
+    // It opens on its full disk, and follows as far as it can.
+    trio.nodes[leader].start();
+    wait_until("it is back", || trio.nodes[leader].number("applied").filter(|applied| *applied >= written as u64));
+    trio.nodes[leader].kill();
+    disks[leader].free();
+    trio.nodes[leader].start();
+    trio.agree();
+    let (now, _) = trio.leader();
+    all_there(&trio.nodes[now], more);
+}
+
+#[test]
+fn a_follower_on_a_full_disk_hinders_nobody_and_catches_up_when_there_is_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let test = "a_follower_on_a_full_disk_hinders_nobody_and_catches_up_when_there_is_room";
+    let Some((disks, mut trio)) = on_small_disks(test, dir.path()) else { return };
+    let (leader, term) = trio.leader();
+    let victim = (leader + 1) % 3;
+    disks[victim].fill(0);
+    let (written, refusal) = write(&trio.nodes[leader], 0..VALUES);
+    assert_eq!(refusal, None, "two of three have room");
+    says_that_it_is_full(&trio.nodes[victim]);
+    assert_eq!(trio.leader(), (leader, term), "nobody calls for an election");
+    assert_eq!(trio.nodes[victim].number("leader"), Some(leader as u64 + 1));
+    assert!(trio.nodes[victim].number("last") < trio.nodes[leader].number("last"));
+
+    trio.nodes[victim].kill();
+    disks[victim].free();
+    trio.nodes[victim].start();
+    trio.agree();
+    let (now, _) = trio.leader();
+    all_there(&trio.nodes[now], written);
+}
+
+#[test]
+fn three_full_disks_keep_what_was_acknowledged_and_go_on_when_there_is_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let test = "three_full_disks_keep_what_was_acknowledged_and_go_on_when_there_is_room";
+    let Some((disks, mut trio)) = on_small_disks(test, dir.path()) else { return };
+    let (leader, _) = trio.leader();
+    disks.iter().for_each(|disk| disk.fill(0));
+    let (written, refusal) = write(&trio.nodes[leader], 0..VALUES);
+    is_clear(refusal);
+    for _ in 0..2 {
+        // Votes, and the entry that opens a term, still fit: from the reserve.
+        trio.nodes.iter_mut().for_each(Node::kill);
+        trio.start();
+        let (leader, _) = trio.leader();
+        wait_until("it serves reads", || {
+            matches!(client(&trio.nodes[leader]).call(&["DBSIZE"]), Ok(Reply::Integer(_))).then_some(())
+        });
+        all_there(&trio.nodes[leader], written);
+        is_clear(write(&trio.nodes[leader], written..VALUES).1);
+    }
+    trio.nodes.iter_mut().for_each(Node::kill);
+    disks.iter().for_each(Mounted::free);
+    trio.start();
+    let (leader, _) = trio.leader();
+    wait_until("it takes a write", || {
+        (client(&trio.nodes[leader]).call(&["SET", "room", "again"]).ok()? == Reply::Status("OK".into())).then_some(())
+    });
+    trio.agree();
+    all_there(&trio.nodes[leader], written);
+    let refused = client(&trio.nodes[leader]).call(&["GET", &format!("k{written}")]).unwrap();
+    assert_eq!(refused, Reply::Nil, "what was answered as not written never comes");
+}
