@@ -46,6 +46,7 @@
 use std::sync::Arc;
 
 pub use eraft_core::*;
+pub use eraft_metrics_kit::Metric;
 pub use eraft_node::*;
 // Not the core's, which only makes the first save, but the node's, which also checks the store and awaits the receipt.
 pub use eraft_node::bootstrap;
@@ -80,6 +81,17 @@ pub async fn open(url: &str, expected: Expected) -> Result<Arc<dyn Storage>> {
         Some(("file", path)) if path.starts_with('/') => Ok(Arc::new(file::FileStorage::open(path, expected)?)),
         _ => Err(no_backend(url, &expected)),
     }
+}
+
+/// Every metric of this build, told through the facade `metrics` to the recorder that was installed before stores,
+/// transports and nodes were made; [`Metric::describe`] gives the recorder its meaning. docs/OPERATING.md lists them all.
+pub fn metrics() -> Vec<Metric> {
+    let mut all = eraft_node::metrics();
+    #[cfg(feature = "file")]
+    all.extend(file::metrics());
+    #[cfg(feature = "grpc")]
+    all.extend(grpc::metrics());
+    all
 }
 
 fn no_backend(url: &str, wanted: &dyn std::fmt::Debug) -> StorageError {

@@ -2,7 +2,8 @@
 //!
 //! 1. [`members`]: who founds the cluster, and where each of them is reached.
 //! 2. [`init`]: founding one member, or three at once, so that a kill at any moment leaves nothing half made.
-//! 3. [`run`]: one node, from its store to its clients, and back down in order; [`compaction`] keeps its log short.
+//! 3. [`run`]: one node, from its store to its clients, and back down in order; [`compaction`] keeps its log short,
+//!    [`monitoring`] tells how it is.
 //! 4. [`starter`]: three nodes as processes of this same program, for a first look; with [`recall`] it finds them again,
 //!    with [`probe`] it watches them.
 //!
@@ -11,6 +12,7 @@
 mod compaction;
 mod init;
 mod members;
+mod monitoring;
 mod probe;
 mod recall;
 mod run;

@@ -1,6 +1,6 @@
 //! One node: what it takes to bring it up, and to bring it down in order.
 //!
-//! Up: the store, then the clients' port, then the node, then the peers' port. Down: the node answers what it can, saves
+//! Up: what tells of it, the store, then the clients' port, then the node, then the peers' port. Down: the node answers what it can, saves
 //! and closes its store; only then do the ports close. A kill at any moment is as good as this, but slower to recover
 //! from: nothing here is needed for safety.
 
@@ -8,12 +8,12 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time
 
 use anyhow::{Context, anyhow, bail};
 use eraft::{
-    Identity, Node, NodeId, Storage, StorageErrorKind,
+    Identity, LogIndex, Node, NodeId, Storage, StorageErrorKind,
     grpc::{GrpcOptions, GrpcServer, GrpcTransport},
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Backend, compaction::Compaction, members, members::Addresses, program, say};
+use super::{Backend, compaction::Compaction, members, members::Addresses, monitoring::Monitoring, program, say};
 use crate::kv;
 
 /// How long a node may take to end in order.
@@ -27,6 +27,8 @@ pub struct Run {
     pub data: PathBuf,
     #[command(flatten)]
     pub compaction: Compaction,
+    #[command(flatten)]
+    pub monitoring: Monitoring,
     /// Ends when standard input, a pipe, is closed; the starter holds its other end, and so ends its nodes by dying.
     #[arg(long, hide = true)]
     pub until_stdin_closes: bool,
@@ -37,6 +39,7 @@ pub struct Run {
 /// # Errors
 /// It cannot start, or it ended by itself: the text says why and what to do.
 pub async fn run(backend: &dyn Backend, run: Run) -> anyhow::Result<()> {
+    let pages = run.monitoring.start().await?;
     let storage = open(backend, &run).await?;
     let state = storage.read_raft_state().await?;
     let members = members::in_store(&state)?;
@@ -50,6 +53,10 @@ pub async fn run(backend: &dyn Backend, run: Run) -> anyhow::Result<()> {
     let transport = Arc::new(transport(state.identity, &members, options.clone()));
     let store = kv::Store::default();
     let node = Node::start(run.compaction.options(), storage, transport.clone(), store.state_machine()).await?;
+    if let Some(pages) = &pages {
+        let snapshot = state.snapshot.as_ref().map_or(LogIndex::ZERO, |meta| meta.last.index);
+        pages.watch(node.clone(), state.hard_state.commit.max(snapshot));
+    }
     let service = kv::Service { node: node.clone(), store };
     let ended = match GrpcServer::bind(state.identity, resolve(&own.peer).await?, node.inbox(), options) {
         Ok(peers) => {
@@ -57,6 +64,9 @@ pub async fn run(backend: &dyn Backend, run: Run) -> anyhow::Result<()> {
                 let Addresses { peer, client } = own;
                 let pid = std::process::id();
                 say(format_args!("node {id} (pid {pid}) serves clients at {client}, peers at {peer}; Ctrl-C ends it"));
+                if let Some(url) = run.monitoring.url() {
+                    say(format_args!("its metrics are at {url}"));
+                }
             }
             let serving = tokio::spawn(clients.run(service));
             let ended = until_end(&node, run.until_stdin_closes).await;

@@ -30,6 +30,7 @@ use super::{
     compaction::Compaction,
     init,
     members::{Addresses, Voter},
+    monitoring::Monitoring,
     probe, program,
     recall::recall,
     say, staging,
@@ -56,6 +57,8 @@ pub struct Start {
     base_port: Option<u16>,
     #[command(flatten)]
     compaction: Compaction,
+    #[command(flatten)]
+    monitoring: Monitoring,
 }
 
 /// Runs the three nodes until Ctrl-C.
@@ -68,7 +71,12 @@ pub async fn start(backend: &dyn Backend, start: Start) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let (fresh, voters) = find_or_found(backend, &start).await?;
     ports_are_free(&voters).await?;
-    let mut cluster = Cluster::spawn(start.data, start.compaction, voters)?;
+    let monitoring =
+        (0..).zip(&voters).map(|(place, _)| start.monitoring.of_place(place)).collect::<anyhow::Result<Vec<_>>>()?;
+    for one in &monitoring {
+        one.listen().await?;
+    }
+    let mut cluster = Cluster::spawn(start.data, start.compaction, monitoring, voters)?;
     cluster.introduce(fresh);
     let stopped = tokio::select! {
         _ = interrupt.recv() => Ok(()),
@@ -146,26 +154,33 @@ struct Member {
     client: String,
     /// Its process while it lives, whoever started it.
     pid: Option<u32>,
+    monitoring: Monitoring,
     /// Never written to; dropping it ends the node. `None` for one that was brought back by hand.
     lifeline: Option<ChildStdin>,
 }
 
 impl Cluster {
-    fn spawn(data: PathBuf, compaction: Compaction, voters: Vec<Voter>) -> anyhow::Result<Cluster> {
+    fn spawn(
+        data: PathBuf,
+        compaction: Compaction,
+        monitoring: Vec<Monitoring>,
+        voters: Vec<Voter>,
+    ) -> anyhow::Result<Cluster> {
         let mut cluster =
             Cluster { data, compaction, members: Vec::new(), children: JoinSet::new(), leader: None, taught: false };
-        for Voter { id, addresses } in voters {
+        for (Voter { id, addresses }, monitoring) in voters.into_iter().zip(monitoring) {
             let mut command = Command::new(std::env::current_exe()?);
             command
                 .arg("run")
                 .arg("--until-stdin-closes")
                 .arg("--data")
                 .arg(init::node_dir(&cluster.data, id))
-                .args(cluster.compaction.flags());
+                .args(cluster.compaction.flags())
+                .args(monitoring.flags());
             command.stdin(Stdio::piped()).process_group(0).kill_on_drop(true);
             let mut child = command.spawn().with_context(|| format!("cannot start node {id}"))?;
             let (pid, lifeline) = (child.id(), child.stdin.take());
-            cluster.members.push(Member { id, client: addresses.client, pid, lifeline });
+            cluster.members.push(Member { id, client: addresses.client, pid, monitoring, lifeline });
             cluster.children.spawn(async move { (id, child.wait().await) });
         }
         Ok(cluster)
@@ -177,6 +192,9 @@ impl Cluster {
         for Member { id, client, pid, .. } in &self.members {
             let (pid, data) = (pid.unwrap_or_default(), init::node_dir(&self.data, *id));
             say(format_args!("  node {id}   clients {client}   pid {pid:<7}   data {}", data.display()));
+        }
+        for (id, url) in self.members.iter().filter_map(|member| Some((member.id, member.monitoring.url()?))) {
+            say(format_args!("  node {id}   {url}, and /healthz, /readyz"));
         }
         say("");
     }
@@ -202,7 +220,9 @@ impl Cluster {
 
     fn restart(&self, id: NodeId) -> String {
         let mut command = format!("{} run --data {}", program(), init::node_dir(&self.data, id).display());
-        for flag in self.compaction.flags() {
+        let member = self.members.iter().find(|member| member.id == id);
+        let monitoring = member.map_or_else(Vec::new, |member| member.monitoring.flags());
+        for flag in self.compaction.flags().into_iter().chain(monitoring) {
             command.push(' ');
             command.push_str(&flag);
         }

@@ -15,6 +15,7 @@ mod clock;
 mod driver;
 mod error;
 mod inbox;
+mod metrics;
 mod node;
 mod options;
 mod peer;
@@ -27,6 +28,7 @@ mod stop;
 
 pub use bootstrap::bootstrap;
 pub use error::{BootstrapError, ProposeError, ReadError, StartError, StopCause};
+pub use metrics::metrics;
 pub use node::Node;
 pub use options::{Options, WhenBusy};
 pub use status::{Leadership, NodeStatus, PeerQueues, SnapshotActivity};

@@ -137,6 +137,7 @@ async fn supervise(mut driver: Driver, shared: Arc<Shared>, apply: Arc<ApplyQueu
         shared.close();
     });
     let mut cause = catch_panic("loop", driver.run()).await.unwrap_or_else(|panicked| panicked);
+    driver.tell_end();
     shared.close();
     shared.leading.set(None);
     if matches!(cause, StopCause::Shutdown) {

@@ -16,6 +16,7 @@ mod engine;
 mod error;
 pub mod fs;
 mod index;
+mod metrics;
 mod options;
 mod paths;
 mod randomness;
@@ -25,5 +26,6 @@ mod snapshot;
 mod storage;
 
 pub use engine::FileEngine;
+pub use metrics::metrics;
 pub use options::FileOptions;
 pub use storage::FileStorage;

@@ -14,9 +14,9 @@ use std::{
     thread::JoinHandle,
 };
 
-use eraft_core::{Receipt, Result, StorageError, StorageErrorKind};
+use eraft_core::{NodeId, Receipt, Result, StorageError, StorageErrorKind};
 
-use crate::{BatchWriter, GroupCommitOptions, Save, queue::Queue, thread};
+use crate::{BatchWriter, GroupCommitOptions, Save, metrics::Told, queue::Queue, thread};
 
 /// One writer thread, and the queue before it.
 ///
@@ -41,6 +41,7 @@ pub(crate) struct Shared {
     pub(crate) batches: AtomicU64,
     pub(crate) saves: AtomicU64,
     pub(crate) bytes: AtomicU64,
+    pub(crate) told: Arc<Told>,
 }
 
 /// What is queued or being committed.
@@ -64,16 +65,23 @@ pub struct Stats {
 }
 
 impl GroupCommit {
-    /// Starts the thread; `name` is what debuggers show.
+    /// Starts the thread; `name` is what debuggers show, `node` whose metrics these are.
     ///
     /// # Errors
     /// `Unavailable` where the system gives no thread.
-    pub fn start(name: &str, writer: impl BatchWriter, options: GroupCommitOptions) -> Result<GroupCommit> {
+    pub fn start(
+        name: &str,
+        node: NodeId,
+        writer: impl BatchWriter,
+        options: GroupCommitOptions,
+    ) -> Result<GroupCommit> {
+        let told = Arc::new(Told::new(node));
         let shared = Arc::new(Shared {
-            queue: Queue::new(),
+            queue: Queue::new(Arc::clone(&told)),
             batches: AtomicU64::new(0),
             saves: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            told,
         });
         let for_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()

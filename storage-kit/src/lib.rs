@@ -7,7 +7,7 @@
 //! ```
 //! use std::sync::{Arc, Mutex};
 //!
-//! use eraft_core::{Entry, GroupId, HardState, LogChange, RaftStateUpdate, Result, Term};
+//! use eraft_core::{Entry, GroupId, HardState, LogChange, NodeId, RaftStateUpdate, Result, Term};
 //! use eraft_storage_kit::{BatchWriter, GroupCommit, GroupCommitOptions, Save};
 //!
 //! /// A "disk" that counts its syncs.
@@ -28,7 +28,7 @@
 //! }
 //!
 //! let syncs = Arc::new(Mutex::new(0));
-//! let writer = GroupCommit::start("doc", Disk(Arc::clone(&syncs)), GroupCommitOptions::default())?;
+//! let writer = GroupCommit::start("doc", NodeId(1), Disk(Arc::clone(&syncs)), GroupCommitOptions::default())?;
 //! let save = |term| Save {
 //!     group: GroupId::ZERO,
 //!     update: RaftStateUpdate {
@@ -47,11 +47,13 @@
 //! ```
 
 mod group_commit;
+mod metrics;
 mod options;
 mod queue;
 mod save;
 mod thread;
 
 pub use group_commit::{GroupCommit, Queued, Stats};
+pub use metrics::metrics;
 pub use options::GroupCommitOptions;
 pub use save::{BatchWriter, Save};

@@ -7,20 +7,22 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
 
 use eraft_core::{Completion, Receipt, Result, StorageError};
+use eraft_metrics_kit::Stopwatch;
 
-use crate::{GroupCommitOptions, Save};
+use crate::{GroupCommitOptions, Save, metrics::Told};
 
 /// One call that waits for its turn.
 #[derive(Debug)]
 struct Call {
     /// What to make durable; a call without it only wants to know when all before it is done.
     save: Option<Save>,
+    called: Stopwatch,
     completion: Completion,
 }
 
@@ -49,11 +51,14 @@ pub(crate) struct Queue {
     queued_saves: AtomicU64,
     /// The first failure, known before any receipt tells it.
     failure: OnceLock<StorageError>,
+    told: Arc<Told>,
 }
 
 #[derive(Debug)]
 struct State {
     calls: VecDeque<Call>,
+    /// When the saves of the last batch were called for.
+    called: Vec<Stopwatch>,
     phase: Phase,
     /// The thread sleeps: only then does a call cost a system call to wake it.
     sleeping: bool,
@@ -74,10 +79,11 @@ enum Phase {
 }
 
 impl Queue {
-    pub(crate) fn new() -> Queue {
+    pub(crate) fn new(told: Arc<Told>) -> Queue {
         Queue {
             state: Mutex::new(State {
                 calls: VecDeque::new(),
+                called: Vec::new(),
                 phase: Phase::Open,
                 sleeping: false,
                 unconfirmed: false,
@@ -88,6 +94,7 @@ impl Queue {
             queued_bytes: AtomicU64::new(0),
             queued_saves: AtomicU64::new(0),
             failure: OnceLock::new(),
+            told,
         }
     }
 
@@ -101,6 +108,7 @@ impl Queue {
         // Counted first: the thread must not take off what was not yet added.
         self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.queued_saves.fetch_add(1, Ordering::Relaxed);
+        self.told.queued(1, bytes);
         self.push(Some(save)).unwrap_or_else(|refusal| {
             self.taken_off(1, bytes);
             Receipt::resolved(Err(refusal))
@@ -160,6 +168,7 @@ impl Queue {
     /// Records the first failure, before anyone is told of it.
     pub(crate) fn fail(&self, error: &StorageError) {
         let _only_the_first_counts = self.failure.set(error.clone());
+        self.told.poisoned();
     }
 
     pub(crate) fn failure(&self) -> Option<StorageError> {
@@ -196,9 +205,15 @@ impl Queue {
         }
     }
 
+    /// When the saves of the last batch were called for; told once.
+    pub(crate) fn take_called(&self) -> Vec<Stopwatch> {
+        std::mem::take(&mut self.lock().called)
+    }
+
     pub(crate) fn taken_off(&self, saves: u64, bytes: u64) {
         self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
         self.queued_saves.fetch_sub(saves, Ordering::Relaxed);
+        self.told.taken_off(saves, bytes);
     }
 
     pub(crate) fn queued_bytes(&self) -> u64 {
@@ -210,12 +225,13 @@ impl Queue {
     }
 
     fn push(&self, save: Option<Save>) -> Result<Receipt> {
+        let called = Stopwatch::start();
         let mut state = self.lock();
         if let Some(refusal) = state.phase.refusal() {
             return Err(refusal);
         }
         let (completion, receipt) = Receipt::pending();
-        state.calls.push_back(Call { save, completion });
+        state.calls.push_back(Call { save, called, completion });
         self.wake(state);
         Ok(receipt)
     }
@@ -238,6 +254,7 @@ impl State {
     /// One save, and those behind it that fit.
     fn take_batch(&mut self, options: &GroupCommitOptions) -> (Vec<Save>, Vec<Completion>) {
         let (mut saves, mut completions, mut bytes) = (Vec::new(), Vec::new(), 0_u64);
+        self.called.clear();
         while let Some(call) = self.calls.front() {
             if let Some(save) = &call.save {
                 let more_bytes = bytes.saturating_add(save.size_bytes());
@@ -247,7 +264,8 @@ impl State {
                 }
                 bytes = more_bytes;
             }
-            let Some(Call { save, completion }) = self.calls.pop_front() else { break };
+            let Some(Call { save, called, completion }) = self.calls.pop_front() else { break };
+            self.called.extend(save.as_ref().map(|_| called));
             saves.extend(save);
             completions.push(completion);
         }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use eraft_core::{Result, StorageError, StorageErrorKind};
+use eraft_metrics_kit::Stopwatch;
 
 use crate::{BatchWriter, GroupCommitOptions, Save, group_commit::Shared, queue::Next};
 
@@ -57,12 +58,14 @@ fn commit<W: BatchWriter>(shared: &Shared, writer: &mut W, saves: &[Save]) -> Re
         return Ok(());
     }
     let (count, bytes) = (saves.len() as u64, saves.iter().map(Save::size_bytes).sum());
+    let begun = Stopwatch::start();
     let outcome = guarded("committing a batch", || writer.commit(saves));
     shared.queue.taken_off(count, bytes);
     if outcome.is_ok() {
         shared.batches.fetch_add(1, Ordering::Relaxed);
         shared.saves.fetch_add(count, Ordering::Relaxed);
         shared.bytes.fetch_add(bytes, Ordering::Relaxed);
+        shared.told.committed(count, bytes, begun, &shared.queue.take_called());
     }
     outcome
 }

@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use eraft_metrics_kit::Counter;
 use futures_util::{Stream, stream};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -33,6 +34,8 @@ const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
 pub(crate) struct Admitted {
     stream: TcpStream,
     greeted: Greeted,
+    /// Counts those that end without it.
+    ungreeted: Counter,
     silent_too_long: Pin<Box<Sleep>>,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     _permit: OwnedSemaphorePermit,
@@ -59,20 +62,22 @@ pub(crate) fn admitted(
     max_connections: usize,
     greeting_timeout: Duration,
     cut: CancellationToken,
+    ungreeted: Counter,
 ) -> impl Stream<Item = io::Result<Admitted>> {
     let places = Arc::new(Semaphore::new(max_connections.clamp(1, Semaphore::MAX_PERMITS)));
-    stream::unfold((listener, places, cut), move |(listener, places, cut)| async move {
+    stream::unfold((listener, places, cut, ungreeted), move |(listener, places, cut, ungreeted)| async move {
         // The place first: a connection that has none waits in the backlog, where it costs us nothing.
         let permit = Arc::clone(&places).acquire_owned().await.ok()?;
         let stream = accept(&listener).await;
         let admitted = Admitted {
             stream,
             greeted: Greeted::default(),
+            ungreeted: ungreeted.clone(),
             silent_too_long: Box::pin(sleep(greeting_timeout)),
             cut: Box::pin(cut.clone().cancelled_owned()),
             _permit: permit,
         };
-        Some((Ok(admitted), (listener, places, cut)))
+        Some((Ok(admitted), (listener, places, cut, ungreeted)))
     })
 }
 
@@ -91,6 +96,14 @@ async fn accept(listener: &TcpListener) -> TcpStream {
                 }
                 sleep(PAUSE_AFTER_ERROR).await;
             }
+        }
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        if !self.greeted.is_set() {
+            self.ungreeted.increment(1);
         }
     }
 }

@@ -15,6 +15,7 @@ mod admission;
 mod connection;
 mod dial;
 mod handshake;
+mod metrics;
 mod options;
 mod peer;
 #[doc(hidden)]
@@ -27,6 +28,7 @@ mod stats;
 mod transport;
 pub mod wire;
 
+pub use metrics::metrics;
 pub use options::GrpcOptions;
 pub use server::{BindError, GrpcServer};
 pub use stats::{PeerStats, ServerStats};

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use eraft_core::{Message, NodeId, StoreId, Unreachable};
+use eraft_metrics_kit::Gauge;
 use tokio::time::timeout;
 
 use crate::{
@@ -22,12 +23,13 @@ pub(crate) struct Peer {
 }
 
 /// What happened to the messages for one peer, and to its connections.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Counters {
     pub(crate) connects: Counter,
     pub(crate) failed_connects: Counter,
     pub(crate) refused: Counter,
     pub(crate) sent: Counter,
+    pub(crate) sent_bytes: Counter,
     pub(crate) dropped_disconnected: Counter,
     pub(crate) dropped_queue_full: Counter,
     pub(crate) dropped_oversize: Counter,
@@ -35,6 +37,9 @@ pub(crate) struct Counters {
     pub(crate) snapshots_sent: Counter,
     pub(crate) snapshots_failed: Counter,
     pub(crate) snapshot_bytes_sent: Counter,
+    pub(crate) connected: Gauge,
+    pub(crate) queued: Gauge,
+    pub(crate) queued_bytes: Gauge,
 }
 
 #[derive(Debug)]
@@ -45,19 +50,22 @@ struct State {
 }
 
 impl Peer {
-    pub(crate) fn new(id: NodeId, address: String) -> Peer {
+    /// The peer `id` of `node`.
+    pub(crate) fn new(node: NodeId, id: NodeId, address: String) -> Peer {
         let state = State { queue: Err("no stream has been opened yet".to_owned()), store: None };
-        Peer { id, address, counters: Arc::default(), state: Mutex::new(state) }
+        Peer { id, address, counters: Arc::new(Counters::new(node, id)), state: Mutex::new(state) }
     }
 
     /// From now on messages go into `queue`.
     pub(crate) fn up(&self, queue: Queue, store: StoreId) {
         self.counters.connects.increment();
+        self.counters.connected.set(1);
         self.with_state(|state| *state = State { queue: Ok(queue), store: Some(store) });
     }
 
     /// From now on, and for those who are waiting, the peer is unreachable.
     pub(crate) fn down(&self, reason: String) {
+        self.counters.connected.set(0);
         let lost = self.with_state(|state| std::mem::replace(&mut state.queue, Err(reason)));
         if let Ok(queue) = lost {
             queue.close();

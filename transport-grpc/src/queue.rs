@@ -21,6 +21,7 @@ pub(crate) struct Queue {
     sender: mpsc::Sender<Queued>,
     room: Arc<Semaphore>,
     room_bytes: u32,
+    counters: Arc<Counters>,
 }
 
 /// The reading end: the frames of one stream, the hello first.
@@ -41,6 +42,14 @@ struct Queued {
     message: proto::Message,
     framed_bytes: usize,
     _room: OwnedSemaphorePermit,
+    _counted: Waiting,
+}
+
+/// Counts a message as waiting for as long as it lives.
+#[derive(Debug)]
+struct Waiting {
+    counters: Arc<Counters>,
+    bytes: f64,
 }
 
 /// The stream that the queue belonged to is gone.
@@ -64,9 +73,9 @@ pub(crate) fn queue(hello: proto::Hello, options: &GrpcOptions, counters: Arc<Co
         carried: None,
         max_frame_bytes: options.max_frame_bytes,
         batch_bytes: options.batch_bytes,
-        counters,
+        counters: Arc::clone(&counters),
     };
-    (Queue { sender, room, room_bytes }, frames)
+    (Queue { sender, room, room_bytes, counters }, frames)
 }
 
 impl Queue {
@@ -74,12 +83,29 @@ impl Queue {
     pub(crate) async fn push(&self, message: proto::Message, framed_bytes: usize) -> Result<(), Closed> {
         let bytes = u32::try_from(framed_bytes).unwrap_or(u32::MAX).min(self.room_bytes);
         let room = Arc::clone(&self.room).acquire_many_owned(bytes).await.map_err(|_closed| Closed)?;
-        self.sender.send(Queued { message, framed_bytes, _room: room }).await.map_err(|_closed| Closed)
+        let _counted = Waiting::new(&self.counters, framed_bytes);
+        self.sender.send(Queued { message, framed_bytes, _room: room, _counted }).await.map_err(|_closed| Closed)
     }
 
     /// Lets nobody wait for room any longer.
     pub(crate) fn close(&self) {
         self.room.close();
+    }
+}
+
+impl Waiting {
+    fn new(counters: &Arc<Counters>, bytes: usize) -> Waiting {
+        let bytes = bytes as f64;
+        counters.queued.increment(1);
+        counters.queued_bytes.increment(bytes);
+        Waiting { counters: Arc::clone(counters), bytes }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.counters.queued.decrement(1);
+        self.counters.queued_bytes.decrement(self.bytes);
     }
 }
 
@@ -98,6 +124,7 @@ impl Frames {
             messages.push(next.message);
         }
         self.counters.sent.add(messages.len() as u64);
+        self.counters.sent_bytes.add(frame_bytes as u64);
         proto::Frame { hello: None, messages }
     }
 }

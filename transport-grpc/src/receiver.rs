@@ -10,6 +10,7 @@ use std::{
 };
 
 use eraft_core::{Identity, Inbox, Message, NodeId, StoreId};
+use eraft_metrics_kit::Gauge;
 use futures_util::{StreamExt, future, stream, stream::BoxStream};
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,7 @@ use crate::{
     admission::Greeted,
     handshake::{self, Expect, Refusal},
     proto::{self, Answer, Frame, SnapshotAnswer, SnapshotFrame, raft_server::Raft},
+    queue::framed_bytes,
     snapshot,
     stats::Counter,
     wire,
@@ -44,18 +46,20 @@ pub(crate) struct Shared {
 }
 
 /// What has come, and what became of it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Counters {
-    received: Counter,
-    accepted: Counter,
-    refused: Counter,
-    malformed: Counter,
-    misdirected: Counter,
-    replaced: Counter,
+    pub(crate) received: Counter,
+    pub(crate) received_bytes: Counter,
+    pub(crate) accepted: Counter,
+    pub(crate) refused: Counter,
+    pub(crate) malformed: Counter,
+    pub(crate) misdirected: Counter,
+    pub(crate) replaced: Counter,
     pub(crate) snapshots_received: Counter,
     pub(crate) snapshots_refused: Counter,
     pub(crate) snapshots_broken: Counter,
     pub(crate) snapshot_bytes_received: Counter,
+    pub(crate) streams: Gauge,
 }
 
 /// What is known of those that were accepted; bounded by `GrpcOptions::accept`.
@@ -82,7 +86,7 @@ struct Accepted {
 
 impl Receiver {
     pub(crate) fn new(ours: Identity, inbox: Arc<dyn Inbox>, options: GrpcOptions, stop: CancellationToken) -> Self {
-        let (counters, peers) = (Counters::default(), Mutex::default());
+        let (counters, peers) = (Counters::new(ours.node), Mutex::default());
         let snapshot_places = Arc::new(Semaphore::new(options.max_snapshots_in.min(Semaphore::MAX_PERMITS)));
         Receiver(Arc::new(Shared { ours, inbox, options, stop, counters, snapshot_places, peers }))
     }
@@ -173,9 +177,11 @@ impl Accepted {
                 return Err(self.shared.malformed("a hello stands after the first frame"));
             }
             for message in frame.messages {
+                let bytes = framed_bytes(&message);
                 let message = self.verify(message)?;
                 self.shared.inbox.receive(message).await;
                 self.shared.counters.received.increment();
+                self.shared.counters.received_bytes.add(bytes as u64);
             }
         }
         Ok(())
@@ -203,6 +209,7 @@ impl Drop for Accepted {
             if peers.streams.get(&self.peer).is_some_and(|(number, _)| *number == self.number) {
                 peers.streams.remove(&self.peer);
             }
+            self.shared.counters.streams.set(peers.streams.len() as f64);
         });
     }
 }
@@ -234,7 +241,9 @@ impl Shared {
             peers.told = None;
             peers.stores.insert(peer, store);
             peers.numbered += 1;
-            (peers.numbered, peers.streams.insert(peer, (peers.numbered, newest.clone())))
+            let older = peers.streams.insert(peer, (peers.numbered, newest.clone()));
+            self.counters.streams.set(peers.streams.len() as f64);
+            (peers.numbered, older)
         });
         if let Some((_number, older)) = older {
             older.cancel();

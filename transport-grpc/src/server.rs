@@ -3,12 +3,15 @@
 use std::{fmt, future::Future, io, net::SocketAddr, sync::Arc};
 
 use eraft_core::{Identity, Inbox};
+use eraft_metrics_kit::Counter;
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Error, Server};
 use tracing::{info, warn};
 
-use crate::{GrpcOptions, ServerStats, admission::admitted, proto::raft_server::RaftServer, receiver::Receiver};
+use crate::{
+    GrpcOptions, ServerStats, admission::admitted, metrics, proto::raft_server::RaftServer, receiver::Receiver,
+};
 
 /// Receives messages from peers; dropping it stops its tasks.
 pub struct GrpcServer {
@@ -50,7 +53,8 @@ impl GrpcServer {
         let local_addr = listener.local_addr().map_err(|source| BindError { addr, source })?;
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         let receiver = Receiver::new(identity, inbox, options.clone(), stop.clone());
-        let serving = serve(listener, receiver.clone(), &options, stop.clone(), cut.clone());
+        let serving =
+            serve(listener, receiver.clone(), &options, stop.clone(), cut.clone(), metrics::ungreeted(identity.node));
         let task = tokio::spawn(async move {
             if let Err(error) = serving.await {
                 warn!(%error, "the server for peers has failed");
@@ -110,11 +114,12 @@ fn serve(
     options: &GrpcOptions,
     stop: CancellationToken,
     cut: CancellationToken,
+    ungreeted: Counter,
 ) -> impl Future<Output = Result<(), Error>> + use<> {
     let service = RaftServer::new(receiver)
         .max_decoding_message_size(options.max_frame_bytes)
         .max_encoding_message_size(options.max_frame_bytes);
-    let connections = admitted(listener, options.max_connections, options.handshake_timeout, cut);
+    let connections = admitted(listener, options.max_connections, options.handshake_timeout, cut, ungreeted);
     Server::builder()
         .http2_keepalive_interval(Some(options.keepalive_interval))
         .http2_keepalive_timeout(Some(options.keepalive_timeout))

@@ -67,11 +67,19 @@ pub struct ServerStats {
     pub stores: BTreeMap<NodeId, StoreId>,
 }
 
-/// A number that only rises.
-#[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicU64);
+/// A number that only rises: kept here for [`PeerStats`] and [`ServerStats`], and told as a metric.
+#[derive(Debug)]
+pub(crate) struct Counter {
+    count: AtomicU64,
+    metric: eraft_metrics_kit::Counter,
+}
 
 impl Counter {
+    /// Nothing counted yet.
+    pub(crate) fn told_by(metric: eraft_metrics_kit::Counter) -> Counter {
+        Counter { count: AtomicU64::new(0), metric }
+    }
+
     /// Counts one more.
     pub(crate) fn increment(&self) {
         self.add(1);
@@ -79,11 +87,12 @@ impl Counter {
 
     /// Counts `many` more.
     pub(crate) fn add(&self, many: u64) {
-        self.0.fetch_add(many, Ordering::Relaxed);
+        self.count.fetch_add(many, Ordering::Relaxed);
+        self.metric.increment(many);
     }
 
     /// How many there were.
     pub(crate) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.count.load(Ordering::Relaxed)
     }
 }

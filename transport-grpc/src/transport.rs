@@ -40,7 +40,7 @@ impl GrpcTransport {
         let peers = (peers.into_iter())
             .filter(|(id, _)| *id != identity.node)
             .map(|(id, address)| {
-                let peer = Arc::new(Peer::new(id, address));
+                let peer = Arc::new(Peer::new(identity.node, id, address));
                 let connection = Connection {
                     ours: identity,
                     peer: Arc::clone(&peer),

@@ -35,6 +35,30 @@ pub enum DropReason {
     LeaderAlive,
 }
 
+impl DropReason {
+    /// Every reason.
+    pub const ALL: [DropReason; 6] = [
+        DropReason::NotForUs,
+        DropReason::NotAMember,
+        DropReason::StaleTerm,
+        DropReason::Unexpected,
+        DropReason::Impossible,
+        DropReason::LeaderAlive,
+    ];
+
+    /// Its name, in lower case with underscores.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DropReason::NotForUs => "not_for_us",
+            DropReason::NotAMember => "not_a_member",
+            DropReason::StaleTerm => "stale_term",
+            DropReason::Unexpected => "unexpected",
+            DropReason::Impossible => "impossible",
+            DropReason::LeaderAlive => "leader_alive",
+        }
+    }
+}
+
 /// A snapshot of a [`Raft`](super::Raft)'s state, for people and metrics.
 #[derive(Clone, Debug)]
 pub struct Status {

@@ -76,6 +76,7 @@ impl Driver {
         } else {
             debug!(term = %now.term, role = ?now.role, leader = now.leader.map(|id| id.0), "the role has changed");
         }
+        self.told.leader(now.leader);
         self.leadership.send_replace(now);
     }
 

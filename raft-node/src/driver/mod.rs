@@ -36,6 +36,7 @@ use crate::{
     apply::ApplyQueue,
     clock::Clock,
     inbox::Arrived,
+    metrics::{self, Told},
     peer::Lanes,
     requests::{Answer, RequestQueues},
     shared::Shared,
@@ -66,6 +67,9 @@ pub(crate) struct Driver {
     peer_tasks: JoinSet<()>,
     /// Taking, sending and removing them.
     snapshot_tasks: JoinSet<()>,
+    told: Told,
+    /// When the status is told next.
+    tell_at: Now,
 }
 
 /// What a driver is made of.
@@ -86,6 +90,7 @@ impl Driver {
         let Parts { shared, transport, apply, leadership, clock, messages, requests, news, saved_commit } = parts;
         let sources = Sources::new(clock, shared.options.max_turn_events, messages, requests, news);
         let summary = shared.raft().summary();
+        let told = Told::new(shared.identity.node);
         Driver {
             shared,
             transport,
@@ -104,6 +109,8 @@ impl Driver {
             lanes: BTreeMap::new(),
             peer_tasks: JoinSet::new(),
             snapshot_tasks: JoinSet::new(),
+            told,
+            tell_at: clock.now(),
         }
     }
 
@@ -148,6 +155,20 @@ impl Driver {
         self.snapshot_tasks.shutdown().await;
     }
 
+    /// Tells for the last time how things stood.
+    pub(crate) fn tell_end(&mut self) {
+        self.told.tell(&self.shared.status());
+        self.told.ended();
+    }
+
+    /// A loop that turns ten thousand times a second has no more to tell than one that turns ten times.
+    fn tell_status_if_due(&mut self, now: Now) {
+        if now >= self.tell_at {
+            self.tell_at = now + metrics::INTERVAL;
+            self.told.tell(&self.shared.status());
+        }
+    }
+
     /// Steps everything in `batch`, then hands out what the core wants done.
     fn turn(&mut self, batch: &mut Batch) -> Result<(), StopCause> {
         let now = self.clock.now();
@@ -188,6 +209,7 @@ impl Driver {
         drop(raft);
         self.hand_out(ready);
         self.take_snapshot_if_due(now);
+        self.tell_status_if_due(now);
         Ok(())
     }
 

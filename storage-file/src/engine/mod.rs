@@ -16,7 +16,7 @@ use eraft_storage_kit::GroupCommit;
 
 use self::shared::Shared;
 use crate::{
-    fs::{Fs, real::RealFs},
+    fs::{Fs, metered::MeteredFs, real::RealFs},
     options::FileOptions,
     storage::FileStorage,
 };
@@ -81,8 +81,11 @@ impl FileEngine {
         expected: Expected,
         options: FileOptions,
     ) -> Result<FileEngine> {
+        let metered = Arc::new(MeteredFs::new(fs));
+        let fs: Arc<dyn Fs> = Arc::clone(&metered) as _;
         let (shared, writer) = open::open(&fs, dir.as_ref(), &expected, &options)?;
-        let commit = GroupCommit::start("file-log", writer, options.commit)?;
+        metered.tell_of(shared.identity.node);
+        let commit = GroupCommit::start("file-log", shared.identity.node, writer, options.commit)?;
         Ok(FileEngine { inner: Arc::new(Inner { commit, shared }) })
     }
 

@@ -1,11 +1,12 @@
 //! The one door to a file system: everything that storage does with files goes through [`Fs`].
 //!
 //! There are two implementations: [`real`], the only module of the workspace that may call `std::fs`, and [`sim`], a
-//! disk in memory that forgets at a crash whatever was not synced. The calls are blocking and positioned, and each
+//! disk in memory that forgets at a crash whatever was not synced; `metered` measures whichever it is. The calls are blocking and positioned, and each
 //! does what its system call does, no more: nothing is retried but `EINTR`, nothing is synced unasked, and a short read
 //! or write is handed to the caller ([`read_exact_at`] and [`write_all_at`] complete them). A failed sync says that data
 //! may be lost for good; whoever calls it again and believes the second answer loses acknowledged writes.
 
+pub(crate) mod metered;
 pub mod real;
 pub mod sim;
 

@@ -5,7 +5,7 @@ use std::{
     task::{Context, Wake, Waker},
 };
 
-use eraft_core::{GroupId, RaftStateUpdate, Result, StorageError, StorageErrorKind};
+use eraft_core::{GroupId, NodeId, RaftStateUpdate, Result, StorageError, StorageErrorKind};
 use eraft_storage_kit::{BatchWriter, GroupCommit, Save};
 use futures_executor::block_on;
 
@@ -100,7 +100,7 @@ impl Drop for Failing {
 #[test]
 fn closing_a_failed_engine_waits_until_its_writer_is_gone() {
     let hold = Arc::new(Mutex::new(()));
-    let writer = GroupCommit::start("test", Failing(Arc::clone(&hold)), unbounded()).unwrap();
+    let writer = GroupCommit::start("test", NodeId(1), Failing(Arc::clone(&hold)), unbounded()).unwrap();
     // After the writer, so that a failing test lets go before it joins.
     let held = hold.lock().unwrap();
     assert_eq!(kind(writer.submit(save(1, 0))), Some(StorageErrorKind::Full));
@@ -134,7 +134,7 @@ impl Wake for LastHandle {
 fn the_last_handle_may_be_dropped_on_the_writer_thread_itself() {
     let hold = Arc::new(Mutex::new(()));
     let held = hold.lock().unwrap();
-    let writer = GroupCommit::start("test", Held(Arc::clone(&hold)), unbounded()).unwrap();
+    let writer = GroupCommit::start("test", NodeId(1), Held(Arc::clone(&hold)), unbounded()).unwrap();
     let empty = || Save { group: GroupId::ZERO, update: RaftStateUpdate::default(), snapshot: None };
     let (mut first, second) = (writer.submit(empty()), writer.submit(empty()));
     let ended = writer.close();

@@ -6,7 +6,8 @@ use std::sync::{
 };
 
 use eraft_core::{
-    Entry, GroupId, HardState, LogChange, RaftStateUpdate, Receipt, Result, StorageError, StorageErrorKind, Term,
+    Entry, GroupId, HardState, LogChange, NodeId, RaftStateUpdate, Receipt, Result, StorageError, StorageErrorKind,
+    Term,
 };
 use eraft_storage_kit::{BatchWriter, GroupCommit, GroupCommitOptions, Save};
 use futures_executor::block_on;
@@ -51,7 +52,12 @@ impl Rig {
         let (steps, steps_receiver) = sync_channel(1024);
         let asked = Arc::default();
         let scripted = Scripted { asked: Arc::clone(&asked), begun: begun_sender, steps: steps_receiver };
-        Rig { writer: GroupCommit::start("test", scripted, options).unwrap(), asked, begun, steps: Some(steps) }
+        Rig {
+            writer: GroupCommit::start("test", NodeId(1), scripted, options).unwrap(),
+            asked,
+            begun,
+            steps: Some(steps),
+        }
     }
 
     /// Every call of the writer succeeds at once.
