@@ -1,5 +1,6 @@
 //! The state-machine port: what the user replicates.
 
+mod fold;
 mod pieces;
 mod typed;
 
@@ -8,6 +9,7 @@ use bytes::Bytes;
 use futures_core::stream::BoxStream;
 use futures_util::stream;
 
+pub use fold::fold;
 pub use typed::{ReplyError, Typed, TypedStateMachine, decode_reply, encode_command};
 
 use crate::types::{Entry, LogIndex, SnapshotReader};
