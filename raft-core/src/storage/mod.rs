@@ -80,7 +80,8 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     #[doc(alias = "ReadSnapshot")]
     async fn read_snapshot(&self) -> Result<Option<SnapshotReader>>;
 
-    /// Live bytes of state and log above the base. Cheap; the snapshot policy reads it.
+    /// Live bytes of state and log above the base, with what the backend needs around them: whoever keeps this bounded keeps
+    /// the log's part of the disk bounded. Cheap; the snapshot policy reads it.
     #[doc(alias = "RaftStateSize")]
     fn raft_state_size(&self) -> u64;
 
