@@ -89,6 +89,11 @@ impl Flow {
         self.board.begun.elapsed()
     }
 
+    /// Writes that were sent, or are about to be.
+    pub fn written(&self) -> u64 {
+        self.board.taken.load(SeqCst)
+    }
+
     /// What was answered from a moment on until now.
     pub fn since(&self, from: Duration) -> Record {
         self.board.record(from)
