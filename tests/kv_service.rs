@@ -101,36 +101,44 @@ fn incr_refuses_what_is_no_number_and_what_would_overflow() {
 
 #[test]
 fn a_request_that_is_not_understood_is_an_error_and_the_connection_goes_on() {
-    let replies = Service::start().pipeline(&[
-        &["FLUSHALL"],
-        &["SET", "k"],
-        &["SET", "k", "v", "EX", "1"],
-        &["GET"],
-        &["CLUSTER", "FAILOVER"],
-        &["evil\r\n+OK"],
-        &["PING", "still here"],
-    ]);
-    assert_eq!(
-        replies,
-        [
-            error("ERR unknown command 'flushall'"),
-            error("ERR wrong number of arguments for 'set' command"),
-            error("ERR wrong number of arguments for 'set' command"),
-            error("ERR wrong number of arguments for 'get' command"),
-            error("ERR unknown subcommand 'failover' for 'cluster'"),
-            error("ERR unknown command 'evil\\r\\n+ok'"),
-            bulk("still here"),
-        ]
-    );
+    let long = "l".repeat(1000);
+    let commands: [(&[&str], &str); 13] = [
+        (&["FLUSHALL"], "ERR unknown command 'FLUSHALL', with args beginning with: "),
+        (&["LPush", "list", "a b"], "ERR unknown command 'LPush', with args beginning with: 'list' 'a b' "),
+        (&["evil\r\n+OK", "\x1b[2J"], "ERR unknown command 'evil  +OK', with args beginning with: ' [2J' "),
+        (&[""], "ERR unknown command '', with args beginning with: "),
+        (&["SET", "k"], "ERR wrong number of arguments for 'set' command"),
+        (&["SET", "k", "v", "EX", "1"], "ERR wrong number of arguments for 'set' command"),
+        (&["GET"], "ERR wrong number of arguments for 'get' command"),
+        (&["MSET", "k", "v", "k2"], "ERR wrong number of arguments for 'mset' command"),
+        (&["CLUSTER", "FAILOVER"], "ERR unknown subcommand 'failover' for 'cluster'"),
+        (&["CONFIG", "SET", "save", ""], "ERR unknown subcommand 'set' for 'config'"),
+        (&["CLIENT", "REPLY", "OFF"], "ERR unknown subcommand 'reply' for 'client'"),
+        (&["CLIENT", "SETNAME"], "ERR wrong number of arguments for 'client|setname' command"),
+        (&["SELECT", "1"], "ERR SELECT is not allowed in cluster mode"),
+    ];
+    let service = Service::start();
+    let mut client = service.client();
+    for (command, refusal) in commands {
+        assert_eq!(client.call(command).unwrap(), error(refusal.trim_end()), "{command:?}");
+    }
+    let Reply::Error(refusal) = client.call(&[&long, &long, &long]).unwrap() else { panic!("nobody knows {long}") };
+    assert!(refusal.len() < 500, "{refusal}");
+    assert_eq!(client.call(&["PING", "still here"]).unwrap(), bulk("still here"));
+    assert_eq!(client.call(&["DBSIZE"]).unwrap(), Reply::Integer(0), "what was refused has changed nothing");
 }
 
 #[test]
 fn bytes_that_are_no_request_close_the_connection_after_what_came_before() {
     let nested = "*1\r\n".repeat(100_000);
     let too_long = format!("*2\r\n$3\r\nGET\r\n${}\r\n", 1_u64 << 40);
+    let too_long_line = "x".repeat(100_000);
     let service = Service::start();
     let cases = [
-        ("GET / HTTP/1.1\r\n", "expected '*', got 'G'"),
+        ("POST / HTTP/1.1\r\n\r\nSET k v\r\n", "this is not a web server"),
+        ("Host: here\r\nSET k v\r\n", "this is not a web server"),
+        ("GET \"k\r\n", "unbalanced quotes in request"),
+        (too_long_line.as_str(), "too big inline request"),
         (nested.as_str(), "expected '$', got '*'"),
         (too_long.as_str(), "invalid length, expected 0 to 2097152"),
         ("*-1\r\n", "invalid length, expected 0 to 1024"),
@@ -149,6 +157,123 @@ fn bytes_that_are_no_request_close_the_connection_after_what_came_before() {
         assert!(matches!(ended, io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset), "{ended}");
     }
     assert_eq!(service.client().call(&["PING"]).unwrap(), Reply::Status("PONG".into()));
+    assert_eq!(service.client().call(&["DBSIZE"]).unwrap(), Reply::Integer(0));
+}
+
+#[test]
+fn a_line_typed_into_telnet_is_a_request() {
+    let service = Service::start();
+    let mut client = service.client();
+    client.send_raw(b"PING\r\n\r\n  set \"a key\" 'it\\'s'  \nGET \"a\\x20key\"\r\nQUIT\r\n").unwrap();
+    let replies: Vec<Reply> = (0..4).map(|_| client.reply().unwrap()).collect();
+    assert_eq!(replies, [Reply::Status("PONG".into()), ok(), bulk("it's"), ok()]);
+    assert_eq!(client.reply().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+}
+
+#[test]
+fn commands_that_depend_on_what_is_there_see_all_that_came_before() {
+    let replies = Service::start().pipeline(&[
+        &["SETNX", "k", "first"],
+        &["SETNX", "k", "second"],
+        &["APPEND", "k", ", and more"],
+        &["GET", "k"],
+        &["APPEND", "new", ""],
+        &["EXISTS", "k", "none", "new", "k"],
+        &["INCRBY", "n", "-5"],
+        &["INCRBY", "n", "word"],
+        &["INCR", "n"],
+        &["ECHO", "n"],
+    ]);
+    let number = Reply::Integer;
+    let refused = error("ERR value is not an integer or out of range");
+    let expected = [number(1), number(0), number(15), bulk("first, and more"), number(0), number(3), number(-5)];
+    assert_eq!(replies[..7], expected);
+    assert_eq!(replies[7..], [refused, number(-4), bulk("n")]);
+}
+
+#[test]
+fn mset_is_one_entry_of_the_log_and_mget_one_moment() {
+    let service = Service::start();
+    let mut client = service.client();
+    let before = service.node.number("applied").unwrap();
+    assert_eq!(client.call(&["MSET", "a", "1", "b", "2", "c", "3", "a", "4"]).unwrap(), ok());
+    assert_eq!(service.node.number("applied").unwrap(), before + 1, "whoever crashes has all of it or nothing");
+    let values = Reply::Array(vec![bulk("4"), Reply::Nil, bulk("3"), bulk("2"), bulk("4")]);
+    assert_eq!(client.call(&["MGET", "a", "none", "c", "b", "a"]).unwrap(), values);
+}
+
+#[test]
+fn append_stops_at_the_bound_of_a_value_and_a_reply_at_its_own() {
+    let refused = error("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+    let service = Service::start();
+    let mut client = service.client();
+    let half = "h".repeat(524_288);
+    assert_eq!(client.call(&["APPEND", "k", &half]).unwrap(), Reply::Integer(524_288));
+    assert_eq!(client.call(&["APPEND", "k", &half]).unwrap(), Reply::Integer(1_048_576));
+    assert_eq!(client.call(&["APPEND", "k", "h"]).unwrap(), refused);
+    assert_eq!(client.call(&["APPEND", "k", ""]).unwrap(), Reply::Integer(1_048_576));
+    let Reply::Bulk(value) = client.call(&["GET", "k"]).unwrap() else { panic!("it is there") };
+    assert_eq!(value.len(), 1_048_576);
+    let often = [vec!["MGET"], vec!["k"; 1000]].concat();
+    let Reply::Error(why) = client.call(&often).unwrap() else { panic!("a gigabyte for a few bytes") };
+    assert!(why.contains("ask for fewer keys at once"), "{why}");
+    let Reply::Array(values) = client.call(&["MGET", "k", "k"]).unwrap() else { panic!("two are few") };
+    assert_eq!(values.len(), 2);
+}
+
+#[test]
+fn a_client_introduces_itself_and_is_answered_in_the_protocol_it_speaks() {
+    let service = Service::start();
+    let mut client = service.client();
+    let Reply::Array(hello) = client.call(&["HELLO"]).unwrap() else { panic!("RESP2 has no maps") };
+    assert_eq!(hello[4..6], [bulk("proto"), Reply::Integer(2)]);
+    assert_eq!(client.call(&["HELLO", "4"]).unwrap(), error("NOPROTO unsupported protocol version"));
+    let Reply::Error(why) = client.call(&["HELLO", "3", "AUTH", "default", "secret"]).unwrap() else { panic!("AUTH") };
+    assert!(why.contains("no passwords"), "{why}");
+    // One pipeline: each reply in the language of its moment.
+    let commands: [&[&str]; 4] =
+        [&["GET", "none"], &["HELLO", "3", "SETNAME", "me"], &["GET", "none"], &["HELLO", "2"]];
+    client.send(&commands).unwrap();
+    assert_eq!(client.reply().unwrap(), Reply::Nil);
+    let Reply::Map(hello) = client.reply().unwrap() else { panic!("RESP3 has maps") };
+    let facts = [(bulk("proto"), Reply::Integer(3)), (bulk("mode"), bulk("cluster")), (bulk("role"), bulk("master"))];
+    assert!(facts.iter().all(|fact| hello.contains(fact)), "{hello:?}");
+    assert_eq!(client.reply().unwrap(), Reply::Nil);
+    assert!(matches!(client.reply().unwrap(), Reply::Array(_)));
+    assert_eq!(client.call(&["CLIENT", "GETNAME"]).unwrap(), bulk("me"));
+    assert_eq!(service.client().call(&["CLIENT", "GETNAME"]).unwrap(), Reply::Nil, "a name is one connection's");
+    assert_ne!(service.client().call(&["CLIENT", "ID"]).unwrap(), client.call(&["CLIENT", "ID"]).unwrap());
+    let polite: [&[&str]; 6] = [
+        &["CLIENT", "SETNAME", ""],
+        &["CLIENT", "SETINFO", "LIB-NAME", "a-library"],
+        &["CLIENT", "SETINFO", "lib-ver", "1.0"],
+        &["SELECT", "0"],
+        &["READONLY"],
+        &["READWRITE"],
+    ];
+    for command in polite {
+        assert_eq!(client.call(command).unwrap(), ok(), "{command:?}");
+    }
+    assert_eq!(client.call(&["CLIENT", "GETNAME"]).unwrap(), Reply::Nil);
+    for command in [["CLIENT", "SETNAME", "two words"].as_slice(), &["CLIENT", "SETINFO", "LIB-NAME", "a\nb"]] {
+        let Reply::Error(why) = client.call(command).unwrap() else { panic!("{command:?} was accepted") };
+        assert!(why.ends_with("cannot contain spaces, newlines or special characters."), "{why}");
+    }
+}
+
+#[test]
+fn config_get_takes_several_patterns() {
+    let service = Service::start();
+    let mut client = service.client();
+    let mut get = |patterns: &[&str]| match client.call(&[&["CONFIG", "GET"], patterns].concat()).unwrap() {
+        Reply::Array(found) => found.into_iter().step_by(2).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(get(&["save", "appendonly"]), [bulk("appendonly"), bulk("save")]);
+    assert_eq!(get(&["s?ve", "*only", "none", "SAVE"]), [bulk("appendonly"), bulk("save")]);
+    assert_eq!(get(&["*a*a*"]), [bulk("databases")]);
+    assert_eq!(get(&["sav", "savee", "?", ""]), []);
+    assert_eq!(get(&["*"]).len(), 6);
 }
 
 #[test]
@@ -189,16 +314,24 @@ fn the_node_tells_of_itself_in_redis_words() {
     let mut client = service.client();
     let Reply::Bulk(info) = client.call(&["INFO", "raft"]).unwrap() else { panic!("INFO is text") };
     assert!(info.starts_with("# Raft\r\nrole:leader\r\nterm:"), "{info}");
-    for fact in ["leader:1\r\n", "commit:", "applied:", "log_bytes:"] {
+    for fact in ["leader:1\r\n", "commit:", "applied:"] {
         assert!(info.contains(fact), "{info}");
     }
+    let before = service.node.number("log_bytes").unwrap();
+    assert_eq!(client.call(&["SET", "a", &"v".repeat(10_000)]).unwrap(), ok());
+    assert!(service.node.number("log_bytes").unwrap() >= before + 10_000);
+    assert_eq!(service.node.number("snapshot_bytes"), Some(0));
     let id = format!("{:040x}", 1);
     assert_eq!(client.call(&["CLUSTER", "MYID"]).unwrap(), bulk(&id));
     let (host, port) = service.node.client.split_once(':').unwrap();
     let node = Reply::Array(vec![bulk(host), Reply::Integer(port.parse().unwrap()), bulk(&id)]);
     let slots = Reply::Array(vec![Reply::Array(vec![Reply::Integer(0), Reply::Integer(16_383), node])]);
     assert_eq!(client.call(&["CLUSTER", "SLOTS"]).unwrap(), slots);
-    assert_eq!(client.call(&["COMMAND", "COUNT"]).unwrap(), Reply::Integer(12));
+    let Reply::Bulk(cluster) = client.call(&["CLUSTER", "INFO"]).unwrap() else { panic!("CLUSTER INFO is text") };
+    assert!(cluster.starts_with("cluster_state:ok\r\n"), "{cluster}");
+    let Reply::Array(shards) = client.call(&["CLUSTER", "SHARDS"]).unwrap() else { panic!("a table") };
+    assert_eq!(shards.len(), 1, "the leader's shard is the only one");
+    assert_eq!(client.call(&["COMMAND", "COUNT"]).unwrap(), Reply::Integer(24));
     assert_eq!(client.call(&["COMMAND", "DOCS"]).unwrap(), Reply::Array(vec![]));
     let setting = Reply::Array(vec![bulk("appendonly"), bulk("yes")]);
     assert_eq!(client.call(&["CONFIG", "GET", "appendonly"]).unwrap(), setting);
@@ -219,7 +352,19 @@ fn followers_point_to_the_leader_and_without_a_leader_say_so() {
     // The slot of "foo" is 12182, by Redis' own documentation.
     let moved = error(&format!("MOVED 12182 {leader_address}"));
     for place in &followers {
-        for command in [["SET", "foo", "bar"].as_slice(), &["GET", "foo"], &["DEL", "foo"], &["INCR", "foo"]] {
+        let commands: [&[&str]; 10] = [
+            &["SET", "foo", "bar"],
+            &["GET", "foo"],
+            &["DEL", "foo"],
+            &["INCR", "foo"],
+            &["MGET", "foo", "bar"],
+            &["EXISTS", "foo"],
+            &["MSET", "foo", "bar"],
+            &["SETNX", "foo", "bar"],
+            &["APPEND", "foo", "bar"],
+            &["INCRBY", "foo", "1"],
+        ];
+        for command in commands {
             wait_until("a redirection", || {
                 let reply = ask(*place, command)?;
                 assert!(matches!(reply, Reply::Error(_)), "a follower answered {command:?} by itself: {reply:?}");
@@ -235,6 +380,13 @@ fn followers_point_to_the_leader_and_without_a_leader_say_so() {
         let Ok(Reply::Error(text)) = client.call(&["SET", "foo", "bar"]) else { panic!("one of three wrote") };
         text.starts_with("CLUSTERDOWN").then_some(())
     });
+    let mut client = Client::connect(survivor, Duration::from_secs(10)).unwrap();
+    let own = client.call(&["CLUSTER", "SLOTS"]).unwrap();
+    let Reply::Array(ranges) = &own else { panic!("a table: {own:?}") };
+    let Reply::Array(range) = &ranges[0] else { panic!("a range: {own:?}") };
+    let Reply::Array(owner) = &range[2] else { panic!("an owner: {own:?}") };
+    let port = survivor.rsplit_once(':').unwrap().1.parse().unwrap();
+    assert_eq!(owner[1], Reply::Integer(port), "who lives is to be asked again");
 }
 
 #[test]

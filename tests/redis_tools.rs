@@ -57,6 +57,14 @@ fn redis_cli_writes_and_reads_at_any_node_before_and_after_a_kill() {
     let (next, _) = trio.leader();
     assert_eq!(cli(&ports[next], &["GET", "greeting"]), "hello 2");
     assert_eq!(cli(&ports[next], &["INCR", "count"]), "1");
+    assert_eq!(cli(&ports[next], &["MSET", "{cli}a", "1", "{cli}b", "2"]), "OK");
+    assert_eq!(cli(&ports[next], &["MGET", "{cli}a", "none", "{cli}b"]), "1\n\n2");
+    assert_eq!(cli(&ports[next], &["SETNX", "greeting", "other"]), "0");
+    assert_eq!(cli(&ports[next], &["APPEND", "greeting", "!"]), "8");
+    assert_eq!(cli(&ports[next], &["EXISTS", "greeting", "none"]), "1");
+    assert_eq!(cli(&ports[next], &["CONFIG", "GET", "append*"]), "appendonly\nyes");
+    assert!(cli(&ports[next], &["LPUSH", "list", "1"]).starts_with("ERR unknown command 'LPUSH'"));
+    assert!(cli(&ports[next], &["-3", "HELLO"]).contains("proto 3"), "RESP3 is spoken to who asks for it");
     trio.nodes[leader].start();
     wait_until("the killed node is back", || (cli(&ports[leader], &["GET", "count"]) == "1").then_some(()));
     assert!(cli(&ports[leader], &["CLUSTER", "NODES"]).contains("0-16383"));
@@ -72,7 +80,19 @@ fn redis_benchmark_runs_without_errors_with_and_without_a_pipeline() {
     let mut trio = Trio::found(dir.path());
     trio.start();
     for pipeline in ["16", "1"] {
-        let load = ["-t", "set,get", "-c", "64", "-n", requests, "-d", "100", "-P", pipeline, "--csv"];
+        let load = [
+            "-t",
+            "ping_inline,ping_mbulk,set,get,incr,mset",
+            "-c",
+            "64",
+            "-n",
+            requests,
+            "-d",
+            "100",
+            "-P",
+            pipeline,
+            "--csv",
+        ];
         // A machine that stalls for a second may see another leader, and the tool leaves at the first redirection: that
         // run says nothing.
         let printed = wait_until("a run under one leader", || {
@@ -87,7 +107,9 @@ fn redis_benchmark_runs_without_errors_with_and_without_a_pipeline() {
         });
         println!("redis-benchmark {}\n{printed}", load.join(" "));
         let rows: Vec<&str> = printed.lines().map(|line| line.split(',').next().unwrap()).collect();
-        assert_eq!(rows, ["\"test\"", "\"SET\"", "\"GET\""], "a row too many is an error that a server sent");
+        let tests = ["test", "PING_INLINE", "PING_MBULK", "SET", "GET", "INCR", "MSET (10 keys)"];
+        let expected = tests.map(|test| format!("\"{test}\""));
+        assert_eq!(rows, expected, "a row too many is an error that a server sent");
     }
     trio.agree();
 }

@@ -3,15 +3,16 @@
 //! A batch is what has arrived by the time the one before it was answered, within bounds; until it is answered nothing
 //! more is read, so a client that sends faster than it is served is slowed down by TCP.
 
+use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use redis_protocol::resp2::types::BytesFrame as Frame;
 use tokio::net::TcpStream;
 use tokio_util::codec::Framed;
 
 use super::{
-    codec::{Codec, ProtocolError},
+    codec::{Codec, Frame, Protocol, ProtocolError},
     request::{Local, Request},
     service::{Service, error},
+    session::Session,
 };
 
 /// Requests of one client that are under way at once.
@@ -33,17 +34,18 @@ struct Batch {
 /// Why it was made to leave.
 pub async fn serve(stream: &mut TcpStream, service: Service) -> Result<(), ProtocolError> {
     stream.set_nodelay(true)?;
-    let mut wire = Framed::new(stream, Codec::default());
+    let mut wire = Framed::new(stream, Codec);
+    let mut session = Session::new();
     wire.set_backpressure_boundary(REPLY_BUFFER_BYTES);
     loop {
         let batch = next_batch(&mut wire).await;
-        for reply in service.answer(&batch.requests).await {
+        for reply in service.answer(&batch.requests, &mut session).await {
             wire.feed(reply).await?;
         }
         if let Some(Err(malformed @ ProtocolError::Malformed(_))) = &batch.end {
-            wire.feed(error(format!("ERR {malformed}"))).await?;
+            wire.feed((error(format!("ERR {malformed}")), session.protocol())).await?;
         }
-        SinkExt::<Frame>::flush(&mut wire).await?;
+        SinkExt::<(Frame, Protocol)>::flush(&mut wire).await?;
         if let Some(end) = batch.end {
             return end;
         }
@@ -58,7 +60,8 @@ async fn next_batch(wire: &mut Framed<&mut TcpStream, Codec>) -> Batch {
     loop {
         match arrived {
             Some(Ok(arguments)) => {
-                bytes += arguments.iter().map(|argument| argument.len()).sum::<usize>();
+                // An argument without a byte takes room all the same.
+                bytes += arguments.iter().map(|argument| argument.len() + size_of::<Bytes>()).sum::<usize>();
                 batch.requests.push(Request::parse(arguments).unwrap_or_else(Request::Refused));
             }
             Some(Err(failed)) => batch.end = Some(Err(failed)),

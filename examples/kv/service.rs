@@ -5,16 +5,23 @@
 //! messages; all reads of a run share one question to the cluster. A run begins when the one before it has its replies,
 //! so a `GET` sees the `SET` that it follows and not the one that follows it.
 
-use eraft::{Node, NodeId, ProposeError, ReadError, decode_reply, encode_command};
+use bytes::Bytes;
+use eraft::{Node, NodeId, ProposeError, ReadError, Role, decode_reply, encode_command};
 use futures_util::{StreamExt, stream::FuturesOrdered};
-use redis_protocol::{redis_keyslot, resp2::types::BytesFrame as Frame};
+use redis_protocol::redis_keyslot;
 
 use super::{
+    codec::{Frame, Protocol},
     info,
     request::{Local, Query, Request},
-    store::{Command, Reply, Store},
+    session::Session,
+    store::{Command, Reply, Store, View},
 };
 use crate::cluster::Addresses;
+
+/// What one reply may carry. A request names a key in few bytes, a thousand times if it likes, and each may hold a
+/// megabyte: so the reply is measured before it is made.
+const MAX_REPLY_BYTES: usize = 16 * 1024 * 1024;
 
 /// Answers clients on behalf of one node.
 #[derive(Clone, Debug)]
@@ -26,27 +33,30 @@ pub struct Service {
 }
 
 impl Service {
-    /// The replies to `requests`, in their order.
-    pub async fn answer(&self, requests: &[Request]) -> Vec<Frame> {
+    /// The replies to `requests`, in their order, each with the protocol that was spoken when its turn came.
+    pub async fn answer(&self, requests: &[Request], session: &mut Session) -> Vec<(Frame, Protocol)> {
         let mut replies = Vec::with_capacity(requests.len());
         for run in requests.chunk_by(|one, next| std::mem::discriminant(one) == std::mem::discriminant(next)) {
             match run.first() {
-                Some(Request::Write(_)) => self.write_all(run, &mut replies).await,
-                Some(Request::Read(_)) => self.read_all(run, &mut replies).await,
-                _ => replies.extend(run.iter().map(|request| self.tell(request))),
+                Some(Request::Write(_)) => self.write_all(run, |reply| replies.push((reply, session.protocol()))).await,
+                Some(Request::Read(_)) => self.read_all(run, |reply| replies.push((reply, session.protocol()))).await,
+                _ => run.iter().for_each(|request| {
+                    let reply = self.tell(request, session);
+                    replies.push((reply, session.protocol()));
+                }),
             }
         }
         replies
     }
 
-    async fn write_all(&self, run: &[Request], replies: &mut Vec<Frame>) {
+    async fn write_all(&self, run: &[Request], mut answer: impl FnMut(Frame)) {
         let mut proposals: FuturesOrdered<_> =
             run.iter().filter_map(Request::as_write).map(|command| self.write(command)).collect();
         // A proposal is handed to the node when it is first polled, and these are polled in their order. Under tokio's
         // budget one of them could be told to wait, and the next one pass it: hence without.
         let all_replies = async {
             while let Some(reply) = proposals.next().await {
-                replies.push(reply);
+                answer(reply);
             }
         };
         tokio::task::unconstrained(all_replies).await;
@@ -62,14 +72,14 @@ impl Service {
             Err(refused) => return self.not_written(&refused, command.first_key()),
         };
         match decode_reply(&reply) {
-            Ok(Reply::Done) => Frame::SimpleString("OK".into()),
+            Ok(Reply::Done) => Frame::SimpleString("OK".to_owned()),
             Ok(Reply::Number(number)) => Frame::Integer(number),
             Ok(Reply::Refused(why)) => error(why),
             Err(why) => error(format!("ERR {why}")),
         }
     }
 
-    async fn read_all(&self, run: &[Request], replies: &mut Vec<Frame>) {
+    async fn read_all(&self, run: &[Request], answer: impl FnMut(Frame)) {
         // Asked once for the whole run: whatever was committed before any of these reads began is in the store after it.
         let current = self.node.linearizable_read().await;
         // One view for the run: it is refused as a whole, or answered as of one moment.
@@ -77,22 +87,24 @@ impl Service {
             Ok(()) => Ok(self.store.whole().await),
             Err(refused) => Err(refused),
         };
-        replies.extend(run.iter().filter_map(Request::as_read).map(|query| match (&view, query) {
-            (Ok(view), Query::Get(key)) => view.get(key).map_or(Frame::Null, Frame::BulkString),
-            (Ok(view), Query::DbSize) => Frame::Integer(i64::try_from(view.key_count()).unwrap_or(i64::MAX)),
-            (Err(refused), Query::Get(key)) => self.not_read(refused, key),
-            (Err(refused), Query::DbSize) => self.not_read(refused, b""),
-        }));
+        let replies = run.iter().filter_map(Request::as_read).map(|query| match &view {
+            Ok(view) => look(view, query),
+            Err(refused) => self.not_read(refused, query.first_key()),
+        });
+        replies.for_each(answer);
     }
 
-    fn tell(&self, request: &Request) -> Frame {
+    fn tell(&self, request: &Request, session: &mut Session) -> Frame {
         match request {
-            Request::Local(Local::Ping(None)) => Frame::SimpleString("PONG".into()),
-            Request::Local(Local::Ping(Some(word))) => Frame::BulkString(word.clone()),
+            Request::Local(Local::Ping) => Frame::SimpleString("PONG".to_owned()),
+            Request::Local(Local::Echo(word)) => Frame::BulkString(word.clone()),
+            Request::Local(Local::Granted | Local::Quit) => Frame::SimpleString("OK".to_owned()),
+            Request::Local(Local::Introduction(introduction)) => {
+                session.answer(introduction, self.node.status().raft.role == Role::Leader)
+            }
             Request::Local(Local::KeySlot(key)) => Frame::Integer(redis_keyslot(key).into()),
-            Request::Local(Local::Digest) => Frame::SimpleString(format!("{:040x}", self.store.now().digest()).into()),
+            Request::Local(Local::Digest) => Frame::SimpleString(format!("{:040x}", self.store.now().digest())),
             Request::Local(Local::About(about)) => info::tell(about, &self.node.status(), &self.store),
-            Request::Local(Local::Quit) => Frame::SimpleString("OK".into()),
             Request::Refused(why) => error(why.clone()),
             Request::Write(_) | Request::Read(_) => error("ERR this takes agreement"),
         }
@@ -132,8 +144,29 @@ impl Service {
     }
 }
 
+fn look(view: &View<'_>, query: &Query) -> Frame {
+    let bulk = |value: Option<Bytes>| value.map_or(Frame::Null, Frame::BulkString);
+    match query {
+        Query::Get(key) => bulk(view.get(key)),
+        Query::GetAll(keys) => {
+            let values: Vec<Option<Bytes>> = keys.iter().map(|key| view.get(key)).collect();
+            let bytes: usize = values.iter().flatten().map(Bytes::len).sum();
+            if bytes > MAX_REPLY_BYTES {
+                let why = "ask for fewer keys at once";
+                return error(format!("ERR {bytes} bytes are more than one reply carries, {MAX_REPLY_BYTES}: {why}"));
+            }
+            Frame::Array(values.into_iter().map(bulk).collect())
+        }
+        Query::Exists(keys) => number(keys.iter().filter(|key| view.get(key).is_some()).count()),
+        Query::DbSize => number(view.key_count()),
+    }
+}
+
 pub(super) fn error(text: impl Into<String>) -> Frame {
     // An error is one line: a line end inside it would be read as the next reply.
-    let text: String = text.into().replace(['\r', '\n'], " ");
-    Frame::Error(text.into())
+    Frame::Error(text.into().replace(['\r', '\n'], " "))
+}
+
+pub(super) fn number(number: usize) -> Frame {
+    Frame::Integer(i64::try_from(number).unwrap_or(i64::MAX))
 }

@@ -37,14 +37,45 @@ pub enum Command {
         /// Which key.
         key: Bytes,
     },
+    /// Gives each key its value, all at once.
+    SetAll {
+        /// Keys and values; of a key that comes twice, the last one counts.
+        pairs: Vec<(Bytes, Bytes)>,
+    },
+    /// Gives `key` this value if it has none; the reply is 1, or 0 where it has changed nothing.
+    SetIfAbsent {
+        /// Which key.
+        key: Bytes,
+        /// Its new value.
+        value: Bytes,
+    },
+    /// Adds bytes to the end of the value (none is empty), up to [`MAX_VALUE_BYTES`]; the reply is its new length.
+    Append {
+        /// Which key.
+        key: Bytes,
+        /// What is added.
+        tail: Bytes,
+    },
+    /// Adds to the number that `key` holds (none is 0); the reply is the new number.
+    IncrBy {
+        /// Which key.
+        key: Bytes,
+        /// How much.
+        by: i64,
+    },
 }
 
 impl Command {
     /// The key that stands for the whole command where a cluster client asks for one.
     pub fn first_key(&self) -> &[u8] {
         match self {
-            Command::Set { key, .. } | Command::Incr { key } => key,
+            Command::Set { key, .. }
+            | Command::Incr { key }
+            | Command::SetIfAbsent { key, .. }
+            | Command::Append { key, .. }
+            | Command::IncrBy { key, .. } => key,
             Command::Del { keys } => keys.first().map_or(b"", |key| key),
+            Command::SetAll { pairs } => pairs.first().map_or(b"", |(key, _)| key),
         }
     }
 }
@@ -59,6 +90,14 @@ pub enum Reply {
     /// It was refused and has changed nothing; the text says why.
     Refused(String),
 }
+
+/// The longest value that an `APPEND` may make: as long as an entry of the log, hence as what a single `SET` can bring, so
+/// that no value outgrows a reply, or a piece of a snapshot, by being added to. All nodes must agree on it, as on all that
+/// `apply` looks at: another bound is another command.
+pub const MAX_VALUE_BYTES: usize = 1024 * 1024;
+
+/// How Redis says that what should be a number is none.
+pub const NOT_A_NUMBER: &str = "ERR value is not an integer or out of range";
 
 /// How many parts the map is kept in. It may never change: what a snapshot holds is cut the same way.
 const PARTS: u16 = 1024;
@@ -92,7 +131,7 @@ pub struct View<'a>(RwLockReadGuard<'a, Vec<Part>>);
 impl View<'_> {
     /// The value of `key`.
     pub fn get(&self, key: &[u8]) -> Option<Bytes> {
-        self.0.get(part_of(key))?.get(key).cloned()
+        value_of(&self.0, key).cloned()
     }
 
     /// How many keys there are.
@@ -147,6 +186,14 @@ fn part_mut<'a>(parts: &'a mut [Part], key: &[u8]) -> Option<&'a mut BTreeMap<By
     parts.get_mut(part_of(key)).map(Arc::make_mut)
 }
 
+fn set(parts: &mut [Part], key: Bytes, value: Bytes) {
+    part_mut(parts, &key).and_then(|values| values.insert(key, value));
+}
+
+fn value_of<'a>(parts: &'a [Part], key: &[u8]) -> Option<&'a Bytes> {
+    parts.get(part_of(key))?.get(key)
+}
+
 /// Where `key` belongs; the same on every node and in every version, because snapshots are cut by it.
 fn part_of(key: &[u8]) -> usize {
     // A remainder below 1024 fits.
@@ -163,10 +210,11 @@ impl TypedStateMachine for Store {
     }
 
     fn apply(&mut self, _index: LogIndex, command: Command) -> Reply {
+        // Held for the whole command: whoever reads sees all of it or nothing.
         let mut parts = self.write();
         match command {
             Command::Set { key, value } => {
-                part_mut(&mut parts, &key).and_then(|values| values.insert(key, value));
+                set(&mut parts, key, value);
                 Reply::Done
             }
             Command::Del { keys } => {
@@ -174,12 +222,26 @@ impl TypedStateMachine for Store {
                     .iter()
                     .filter(|key| part_mut(&mut parts, key).and_then(|values| values.remove(*key)).is_some())
                     .count();
-                Reply::Number(i64::try_from(found).unwrap_or(i64::MAX))
+                number(found)
             }
-            Command::Incr { key } => match successor(part_mut(&mut parts, &key).and_then(|values| values.get(&key))) {
-                Ok(number) => {
-                    part_mut(&mut parts, &key).and_then(|values| values.insert(key, number.to_string().into()));
-                    Reply::Number(number)
+            Command::Incr { key } => increment(&mut parts, key, 1),
+            Command::IncrBy { key, by } => increment(&mut parts, key, by),
+            Command::SetAll { pairs } => {
+                pairs.into_iter().for_each(|(key, value)| set(&mut parts, key, value));
+                Reply::Done
+            }
+            Command::SetIfAbsent { key, value } => {
+                let absent = value_of(&parts, &key).is_none();
+                if absent {
+                    set(&mut parts, key, value);
+                }
+                number(absent.into())
+            }
+            Command::Append { key, tail } => match extended(value_of(&parts, &key), &tail) {
+                Ok(value) => {
+                    let length = value.len();
+                    set(&mut parts, key, value);
+                    number(length)
                 }
                 Err(refused) => Reply::Refused(refused.to_owned()),
             },
@@ -206,15 +268,37 @@ impl TypedStateMachine for Store {
     }
 }
 
-/// One more than `value` says, as Redis counts: only a number in its shortest form is one.
-fn successor(value: Option<&Bytes>) -> Result<i64, &'static str> {
-    const NOT_A_NUMBER: &str = "ERR value is not an integer or out of range";
-    let number = match value {
-        None => 0,
-        Some(digits) => {
-            let parsed = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse::<i64>().ok());
-            parsed.filter(|number| number.to_string().as_bytes() == digits).ok_or(NOT_A_NUMBER)?
+fn increment(parts: &mut [Part], key: Bytes, by: i64) -> Reply {
+    match sum(value_of(parts, &key), by) {
+        Ok(number) => {
+            set(parts, key, number.to_string().into());
+            Reply::Number(number)
         }
-    };
-    number.checked_add(1).ok_or("ERR increment or decrement would overflow")
+        Err(refused) => Reply::Refused(refused.to_owned()),
+    }
+}
+
+/// `by` more than `value` says, as Redis counts: only a number in its shortest form is one.
+fn sum(value: Option<&Bytes>, by: i64) -> Result<i64, &'static str> {
+    let number = value.map_or(Some(0), |digits| integer(digits)).ok_or(NOT_A_NUMBER)?;
+    number.checked_add(by).ok_or("ERR increment or decrement would overflow")
+}
+
+/// The number that these digits are in their shortest form.
+pub fn integer(digits: &[u8]) -> Option<i64> {
+    let number = std::str::from_utf8(digits).ok()?.parse::<i64>().ok()?;
+    (number.to_string().as_bytes() == digits).then_some(number)
+}
+
+/// `value` with `tail` at its end.
+fn extended(value: Option<&Bytes>, tail: &[u8]) -> Result<Bytes, &'static str> {
+    let value = value.map_or(&[][..], |value| value);
+    if value.len().saturating_add(tail.len()) > MAX_VALUE_BYTES {
+        return Err("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+    }
+    Ok([value, tail].concat().into())
+}
+
+fn number(count: usize) -> Reply {
+    Reply::Number(i64::try_from(count).unwrap_or(i64::MAX))
 }

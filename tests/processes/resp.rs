@@ -21,6 +21,8 @@ pub enum Reply {
     Nil,
     /// Several replies.
     Array(Vec<Reply>),
+    /// Keys and values, which only RESP3 has.
+    Map(Vec<(Reply, Reply)>),
 }
 
 /// One connection.
@@ -81,6 +83,8 @@ impl Client {
                 bytes.truncate(bytes.len() - 2);
                 Reply::Bulk(String::from_utf8(bytes).map_err(io::Error::other)?)
             }
+            "_" => Reply::Nil,
+            "%" => Reply::Map((0..length()?).map(|_| Ok((self.reply()?, self.reply()?))).collect::<io::Result<_>>()?),
             "*" => Reply::Array((0..length()?).map(|_| self.reply()).collect::<io::Result<_>>()?),
             _ => return Err(io::Error::other(format!("not RESP: {line:?}"))),
         })

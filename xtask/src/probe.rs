@@ -1,11 +1,13 @@
 //! What this machine offers to tests that need more than a Rust toolchain.
 //!
 //! A probe tries the thing itself where that is cheap (a loop device is mounted, not guessed at from a device node), and
-//! leaves nothing behind. A test that needs something absent prints `SKIPPED <test>: <reason>`; the table printed here says
-//! the same beforehand, with the way to install it.
+//! leaves nothing behind outside the target directory. A test that needs something absent prints
+//! `SKIPPED <test>: <reason>`; the table printed here says the same beforehand, with the way to install it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use crate::cargo;
 
 /// One thing that a test may need.
 #[derive(Debug)]
@@ -33,12 +35,18 @@ const LOOP_EXT4: &str = "run as root; apt-get install e2fsprogs xfsprogs util-li
 const LOOP_XFS: &str = "run as root; apt-get install xfsprogs util-linux mount";
 
 /// Everything probed, in the order of the table.
-pub(crate) static PROBES: [Probe; 5] = [
+pub(crate) static PROBES: [Probe; 6] = [
     Probe {
         name: "redis-tools",
         serves: "README's sessions, the example spoken to by redis-cli",
         install: "apt-get install redis-tools",
         check: || programs(&["redis-cli", "redis-benchmark"]),
+    },
+    Probe {
+        name: "redis-py",
+        serves: "the example spoken to by redis-py's cluster client",
+        install: "apt-get install python3-venv, and let it reach pypi.org once",
+        check: redis_py,
     },
     Probe {
         name: "loop-ext4",
@@ -104,6 +112,14 @@ fn small_tmpfs() -> Result<String, String> {
         .and_then(|()| succeed(Command::new("umount").arg(&dir)));
     let removed = std::fs::remove_dir(&dir).map_err(|error| format!("{} is left behind: {error}", dir.display()));
     tried.and(removed).map(|()| "mount".to_owned())
+}
+
+/// Brings redis-py into the target directory by the very script that its test uses, so that it is there for good.
+fn redis_py() -> Result<String, String> {
+    programs(&["python3"])?;
+    let (installer, place) = (cargo::root().join("tests/redis_py/install.py"), cargo::target_dir().join("redis-py"));
+    succeed(Command::new("python3").arg(installer).arg(place))?;
+    Ok("python3, redis-py".into())
 }
 
 /// Mounts a sparse file of `mib` MiB with a fresh file system, cuts its power, and takes it down again.
