@@ -77,6 +77,7 @@
 
 mod capability;
 pub mod cases;
+pub mod crash_states;
 mod env;
 mod lab;
 pub mod make;

@@ -1,0 +1,42 @@
+//! Every state in which a crash may leave a store of files, within a budget: each opens and holds all that was
+//! acknowledged, and holds what is acknowledged after it.
+//!
+//! `ERAFT_LONG=1` makes it 10^7 states; `ERAFT_CRASH_STATES` any other number. A failure says how to repeat it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod agreement;
+mod seam;
+
+use eraft_conformance::crash_states::{Plan, run};
+
+use crate::seam::Files;
+
+/// No category may be rarer than this: what is hardly met is hardly tested.
+const LEAST_SHARE: f64 = 0.01;
+
+#[test]
+fn nothing_acknowledged_is_lost_in_any_crash_state_and_the_next() {
+    let long = std::env::var("ERAFT_LONG").is_ok_and(|long| long == "1");
+    let plan = Plan { states: if long { 10_000_000 } else { 100_000 }, ..Plan::default() }.from_env();
+    let report = run(&Files, &plan).unwrap_or_else(|failure| panic!("{failure}"));
+    println!("{report}");
+    if plan.only.is_some() {
+        return;
+    }
+    assert!(report.total() >= plan.states && report.fewest_operations >= 2000, "{report}");
+    let kinds = ["initialise", "append", "truncate", "compact", "vote", "stage", "publish", "install", "abandon"];
+    for kind in kinds.into_iter().chain(["batch", "close", "kill"]) {
+        assert!(report.kinds.contains_key(kind), "the workloads never did: {kind}\n{report}");
+    }
+    let rare = report.rarer_than(LEAST_SHARE);
+    assert!(rare.is_empty(), "under {} %: {rare:?}\n{report}", 100.0 * LEAST_SHARE);
+}
+
+/// The same in small: the mutants' test.
+#[test]
+fn a_short_life_is_safe_at_every_crash() {
+    let plan = Plan { states: 1, operations: 1500, per_category: 250, ..Plan::default() };
+    let report = run(&Files, &plan).unwrap_or_else(|failure| panic!("{failure}"));
+    println!("{report}");
+    assert!(report.total() > 2000, "{report}");
+}
