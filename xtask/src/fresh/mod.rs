@@ -68,13 +68,13 @@ const NEEDED: [(&str, &str); 7] = [
 
 /// Runs README's commands in a fresh Debian; true when both did what README says.
 pub(crate) fn run(args: &Args) -> Result<bool> {
+    check_machine()?;
     let dir = args.dir.clone().unwrap_or_else(|| cargo::target_dir().join("fresh"));
     std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let dir = dir.canonicalize().with_context(|| format!("cannot find {}", dir.display()))?;
     if args.inside {
         return inside(args, &dir);
     }
-    check_machine()?;
     let lock = std::fs::File::create(dir.join("lock")).context("cannot make the lock file")?;
     ensure!(
         lock.try_lock().is_ok(),
