@@ -27,7 +27,7 @@ use std::{
 };
 
 use processes::{Client, Starter, Trio, file_node, free_base_port, init, wait_until};
-use scrape::{Page, Samples, get};
+use scrape::{Samples, get};
 
 /// The section of the manual that lists the metrics.
 fn documented() -> String {
@@ -155,18 +155,24 @@ fn a_node_alone_is_alive_and_not_ready_until_the_others_are_back() {
     let dir = tempfile::tempdir().unwrap();
     let (mut trio, pages) = watched(dir.path());
     set(&trio, 5);
-    let ready = |status: u16| {
-        wait_until("what /readyz says", || get(&pages[0], "/readyz").ok().filter(|page: &Page| page.status == status))
-    };
-    ready(200);
+    let ready = || wait_until("ready", || get(&pages[0], "/readyz").ok().filter(|page| page.status == 200));
+    ready();
     trio.nodes[1].kill();
     trio.nodes[2].kill();
-    let alone = ready(503);
+    wait_until("it knows that it is alone", || trio.nodes[0].info("leader").filter(|leader| leader == "none"));
+    let alone = get(&pages[0], "/readyz").unwrap();
+    assert_eq!(alone.status, 503, "{}", alone.body);
     assert!(alone.body.contains("knows no leader"), "{}", alone.body);
     assert_eq!(get(&pages[0], "/healthz").unwrap().status, 200, "it lives");
+    wait_until("messages that reach nobody are counted, here and there", || {
+        let now = scrape(&pages[..1]).swap_remove(0);
+        let lost = now.sum("eraft_transport_messages_dropped_total", "reason=\"disconnected\"");
+        let unreachable = now.sum("eraft_raft_peer_messages_dropped_total", "reason=\"unreachable\"");
+        (lost > 0.0 && unreachable > 0.0).then_some(())
+    });
     trio.nodes[1].start();
     trio.nodes[2].start();
-    ready(200);
+    ready();
     assert_eq!(get(&pages[0], "/other").unwrap().status, 404);
 }
 

@@ -207,9 +207,10 @@ impl Driver {
         let ready = raft.ready();
         self.summary = raft.summary();
         drop(raft);
+        // Before more is handed out: what waits now is what the tasks have left.
+        self.tell_status_if_due(now);
         self.hand_out(ready);
         self.take_snapshot_if_due(now);
-        self.tell_status_if_due(now);
         Ok(())
     }
 

@@ -13,6 +13,7 @@ mod directory;
 mod durable;
 mod imitation;
 mod lives;
+mod metrics;
 mod model;
 mod reopen;
 mod room;
