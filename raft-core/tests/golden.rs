@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod script;
+#[allow(dead_code, reason = "other tests need more of it")]
 mod support;
 
 macro_rules! scripts {

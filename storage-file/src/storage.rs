@@ -15,7 +15,7 @@ use eraft_core::{
     ClusterId, Entry, Expected, Identity, LogChange, LogIndex, NodeId, RaftState, RaftStateUpdate, Receipt, Result,
     SnapshotMeta, SnapshotReader, SnapshotWriter, StagedSnapshot, Storage, StorageError,
 };
-use eraft_storage_kit::Save;
+use eraft_storage_kit::{Save, Steps};
 
 use crate::{
     blocking::blocking,
@@ -81,6 +81,21 @@ impl FileStorage {
         options: FileOptions,
     ) -> Result<FileStorage> {
         FileEngine::open_with(fs, dir, expected, options)?.into_storage()
+    }
+
+    /// The same without a thread and in the caller's own: saves are committed when the [`Steps`] are told to, and nobody
+    /// may wait for one before. For simulators, outside any runtime.
+    ///
+    /// # Errors
+    /// As [`FileEngine::open_with`].
+    pub fn open_stepped(
+        fs: Arc<dyn Fs>,
+        dir: impl AsRef<Path>,
+        expected: Expected,
+        options: FileOptions,
+    ) -> Result<(FileStorage, Steps)> {
+        let (engine, steps) = FileEngine::open_stepped(&fs, dir.as_ref(), &expected, &options)?;
+        Ok((engine.into_storage()?, steps))
     }
 
     pub(crate) fn new(engine: Arc<Inner>, group: Arc<Group>, owns_engine: bool) -> FileStorage {

@@ -16,7 +16,7 @@ use std::{
 
 use eraft_core::{NodeId, Receipt, Result, StorageError, StorageErrorKind};
 
-use crate::{BatchWriter, GroupCommitOptions, Save, metrics::Told, queue::Queue, thread};
+use crate::{BatchWriter, GroupCommitOptions, Save, Steps, metrics::Told, queue::Queue, thread};
 
 /// One writer thread, and the queue before it.
 ///
@@ -42,6 +42,19 @@ pub(crate) struct Shared {
     pub(crate) saves: AtomicU64,
     pub(crate) bytes: AtomicU64,
     pub(crate) told: Arc<Told>,
+}
+
+impl Shared {
+    fn new(node: NodeId) -> Shared {
+        let told = Arc::new(Told::new(node));
+        Shared {
+            queue: Queue::new(Arc::clone(&told)),
+            batches: AtomicU64::new(0),
+            saves: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            told,
+        }
+    }
 }
 
 /// What is queued or being committed.
@@ -75,14 +88,7 @@ impl GroupCommit {
         writer: impl BatchWriter,
         options: GroupCommitOptions,
     ) -> Result<GroupCommit> {
-        let told = Arc::new(Told::new(node));
-        let shared = Arc::new(Shared {
-            queue: Queue::new(Arc::clone(&told)),
-            batches: AtomicU64::new(0),
-            saves: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            told,
-        });
+        let shared = Arc::new(Shared::new(node));
         let for_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name(format!("eraft-{name}"))
@@ -96,6 +102,13 @@ impl GroupCommit {
                 )
             })?;
         Ok(GroupCommit { shared, submission: Mutex::new(()), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// The same without a thread: what is queued is committed when the [`Steps`] are told to. For simulators.
+    pub fn stepped(node: NodeId, writer: impl BatchWriter) -> (GroupCommit, Steps) {
+        let shared = Arc::new(Shared::new(node));
+        let steps = Steps::new(Arc::clone(&shared), Box::new(writer));
+        (GroupCommit { shared, submission: Mutex::new(()), thread: Mutex::new(None) }, steps)
     }
 
     /// Queues a save. Never blocks on I/O; durable when the receipt resolves.

@@ -51,9 +51,11 @@ mod metrics;
 mod options;
 mod queue;
 mod save;
+mod stepped;
 mod thread;
 
 pub use group_commit::{GroupCommit, Queued, Stats};
 pub use metrics::metrics;
 pub use options::GroupCommitOptions;
 pub use save::{BatchWriter, Save};
+pub use stepped::Steps;

@@ -26,11 +26,20 @@ struct Call {
     completion: Completion,
 }
 
+/// Calls to be served together.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    /// To commit; none where all calls were flushes.
+    pub(crate) saves: Vec<Save>,
+    /// To complete then, in this order.
+    pub(crate) completions: Vec<Completion>,
+}
+
 /// What the writer thread does next.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// Commit these saves (none where all calls were flushes), then complete these receipts, in this order.
-    Batch(Vec<Save>, Vec<Completion>),
+    /// Commit these.
+    Batch(Batch),
     /// Nothing came for a while.
     Idle,
     /// Everything is done and the engine closes.
@@ -140,9 +149,9 @@ impl Queue {
         let mut state = self.lock();
         loop {
             if !state.calls.is_empty() {
-                let (saves, completions) = state.take_batch(options);
-                state.unconfirmed |= !saves.is_empty();
-                return Next::Batch(saves, completions);
+                let batch = state.take_batch(options);
+                state.unconfirmed |= !batch.saves.is_empty();
+                return Next::Batch(batch);
             }
             if matches!(state.phase, Phase::Closing) {
                 return Next::Close;
@@ -163,6 +172,11 @@ impl Queue {
             };
             state.sleeping = false;
         }
+    }
+
+    /// The next batch, empty where nothing waits.
+    pub(crate) fn take_batch(&self, options: &GroupCommitOptions) -> Batch {
+        self.lock().take_batch(options)
     }
 
     /// Records the first failure, before anyone is told of it.
@@ -252,8 +266,8 @@ impl Queue {
 
 impl State {
     /// One save, and those behind it that fit.
-    fn take_batch(&mut self, options: &GroupCommitOptions) -> (Vec<Save>, Vec<Completion>) {
-        let (mut saves, mut completions, mut bytes) = (Vec::new(), Vec::new(), 0_u64);
+    fn take_batch(&mut self, options: &GroupCommitOptions) -> Batch {
+        let (Batch { mut saves, mut completions }, mut bytes) = (Batch::default(), 0_u64);
         self.called.clear();
         while let Some(call) = self.calls.front() {
             if let Some(save) = &call.save {
@@ -269,7 +283,7 @@ impl State {
             saves.extend(save);
             completions.push(completion);
         }
-        (saves, completions)
+        Batch { saves, completions }
     }
 }
 

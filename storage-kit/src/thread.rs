@@ -12,13 +12,22 @@ use std::{
 use eraft_core::{Result, StorageError, StorageErrorKind};
 use eraft_metrics_kit::Stopwatch;
 
-use crate::{BatchWriter, GroupCommitOptions, Save, group_commit::Shared, queue::Next};
+use crate::{
+    BatchWriter, GroupCommitOptions, Save,
+    group_commit::Shared,
+    queue::{Batch, Next},
+};
 
 /// The life of the thread.
 pub(crate) fn run<W: BatchWriter>(shared: &Shared, mut writer: W, options: &GroupCommitOptions) {
-    let queue = &shared.queue;
     // The outer guard is for a waker that panics: it must not leave the rest of the queue without an answer.
     let outcome = guarded("completing saves", || serve(shared, &mut writer, options));
+    end(shared, writer, outcome);
+}
+
+/// The end of an engine: everything that waits is answered, the writer goes, and then it is told.
+pub(crate) fn end<W>(shared: &Shared, writer: W, outcome: Result<()>) {
+    let queue = &shared.queue;
     if let Err(error) = &outcome {
         queue.fail(error);
     }
@@ -32,28 +41,32 @@ pub(crate) fn run<W: BatchWriter>(shared: &Shared, mut writer: W, options: &Grou
 }
 
 /// Serves until the engine closes (`Ok`) or fails.
-fn serve<W: BatchWriter>(shared: &Shared, writer: &mut W, options: &GroupCommitOptions) -> Result<()> {
+fn serve(shared: &Shared, writer: &mut dyn BatchWriter, options: &GroupCommitOptions) -> Result<()> {
     let queue = &shared.queue;
     loop {
         match queue.next(options) {
-            Next::Batch(saves, completions) => {
-                let outcome = commit(shared, writer, &saves);
-                if let Err(error) = &outcome {
-                    queue.fail(error);
-                }
-                // One tight loop: a woken task that runs meanwhile finds most of its receipts resolved already.
-                for completion in completions {
-                    completion.complete(outcome.clone());
-                }
-                outcome?;
-            }
+            Next::Batch(batch) => serve_batch(shared, writer, batch)?,
             Next::Idle => guarded("confirming the last batch", || writer.idle())?,
             Next::Close => return guarded("closing the writer", || writer.close()),
         }
     }
 }
 
-fn commit<W: BatchWriter>(shared: &Shared, writer: &mut W, saves: &[Save]) -> Result<()> {
+/// Commits a batch, and completes its receipts.
+pub(crate) fn serve_batch(shared: &Shared, writer: &mut dyn BatchWriter, batch: Batch) -> Result<()> {
+    let Batch { saves, completions } = batch;
+    let outcome = commit(shared, writer, &saves);
+    if let Err(error) = &outcome {
+        shared.queue.fail(error);
+    }
+    // One tight loop: a woken task that runs meanwhile finds most of its receipts resolved already.
+    for completion in completions {
+        completion.complete(outcome.clone());
+    }
+    outcome
+}
+
+fn commit(shared: &Shared, writer: &mut dyn BatchWriter, saves: &[Save]) -> Result<()> {
     if saves.is_empty() {
         return Ok(());
     }
@@ -71,7 +84,7 @@ fn commit<W: BatchWriter>(shared: &Shared, writer: &mut W, saves: &[Save]) -> Re
 }
 
 /// Turns a panic into an error. Nothing that panicked is used again, so a half-made change in it does no harm.
-fn guarded(during: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+pub(crate) fn guarded(during: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let detail = format!("the writer panicked ({}): stop the node and report the bug", panic_text(panic.as_ref()));
         Err(StorageError::new(StorageErrorKind::Io, during, detail))

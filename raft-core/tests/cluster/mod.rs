@@ -3,20 +3,22 @@
 //! One random choice after another decides what happens next, so a seed is a whole history, the same at every run. After
 //! every turn of a node [`Safety`] looks at what it did. Faults end in [`Cluster::heal`], and then it must work.
 
+pub(crate) mod counts;
 mod safety;
+pub(crate) mod seeds;
 mod snapshots;
 
 use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
-use eraft_core::{Config, Event, LogIndex, Message, NodeId, Now, ReadOutcome, RequestId, Role};
+use eraft_core::{ConfState, Config, Event, LogIndex, Message, NodeId, Now, ReadOutcome, RequestId, Role};
 use fastrand::Rng;
 
 pub(crate) use safety::Rare;
 use safety::Safety;
 use snapshots::InTransit;
 
-use crate::support::{Disk, Machine, voters};
+use crate::support::{Disk, Machine, Output, store::Store, voters};
 
 const ELECTION_TIMEOUT: Duration = Duration::from_millis(100);
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(20);
@@ -29,6 +31,8 @@ struct Faults {
     repeat: u32,
     crash: u32,
     partition: u32,
+    /// Commands have up to so many bytes beyond their number.
+    padding_bytes: usize,
     /// How often a disk that could complete a save does; some are much slower than others.
     disk_speeds: Vec<u32>,
 }
@@ -45,10 +49,12 @@ pub(crate) struct Cluster {
     requests: u64,
     snapshots: InTransit,
     safety: Safety,
+    trace: Option<Vec<String>>,
 }
 
 impl Cluster {
-    pub(crate) fn new(seed: u64) -> Cluster {
+    /// A cluster whose members keep their state in what `found` gives each: a store, and what a founder's holds.
+    pub(crate) fn new(seed: u64, found: impl Fn(Rng, NodeId, &ConfState) -> (Box<dyn Store>, Disk)) -> Cluster {
         let mut rng = Rng::with_seed(seed);
         let size = [1, 3, 3, 3, 3, 5, 5, 5][rng.usize(0..8)];
         let ids: Vec<u64> = (1..=size).collect();
@@ -58,6 +64,7 @@ impl Cluster {
             repeat: rng.u32(0..100),
             crash: rng.u32(0..300),
             partition: rng.u32(0..300),
+            padding_bytes: [0, 1_000, 5_000][rng.usize(0..3)],
             disk_speeds: ids.iter().map(|_| if rng.bool() { rng.u32(10..100) } else { rng.u32(100..900) }).collect(),
         };
         let now = Now(Duration::from_millis(1));
@@ -70,7 +77,8 @@ impl Cluster {
                 trailing_entries: rng.u64(0..12),
                 ..Config::new(NodeId(*id), rng.u64(..))
             };
-            let mut machine = Machine::new(config, Disk::founded(NodeId(*id), &founders));
+            let (store, disk) = found(rng.fork(), NodeId(*id), &founders);
+            let mut machine = Machine::on(store, config, disk);
             machine.keeps_applied = rng.bool();
             machine
         }))
@@ -87,6 +95,7 @@ impl Cluster {
             requests: 0,
             snapshots: InTransit::default(),
             safety: Safety::new(size, founding),
+            trace: None,
         };
         (0..cluster.machines.len()).for_each(|at| cluster.start(at));
         cluster
@@ -111,10 +120,14 @@ impl Cluster {
 
     /// Faults stop: within a bounded time there is a leader, what it is asked commits, and all have applied the same.
     pub(crate) fn heal(&mut self) {
-        self.faults = Faults { lose: 0, repeat: 0, crash: 0, partition: 0, disk_speeds: Vec::new() };
+        self.faults = Faults { lose: 0, repeat: 0, crash: 0, partition: 0, padding_bytes: 0, disk_speeds: Vec::new() };
         self.cut.clear();
         self.paused = None;
-        (0..self.machines.len()).for_each(|at| self.start_if_down(at));
+        for at in 0..self.machines.len() {
+            self.machines[at].store.heal();
+            self.start_if_down(at);
+            assert!(self.machines[at].raft.is_some(), "{} does not open, without a fault", self.machines[at].id());
+        }
         let before = self.safety.acknowledged();
         for _ in 0..1_000 {
             self.now = self.now + Duration::from_millis(5);
@@ -138,6 +151,21 @@ impl Cluster {
 
     pub(crate) fn into_rare(self) -> Rare {
         self.safety.rare
+    }
+
+    /// From now on, everything that a node does is written down.
+    pub(crate) fn keep_trace(&mut self) {
+        self.trace = Some(Vec::new());
+    }
+
+    pub(crate) fn into_trace(self) -> Vec<String> {
+        self.trace.unwrap_or_default()
+    }
+
+    fn note(&mut self, at: usize, output: &Output) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("{:?} {}: {output:?}", self.now, self.machines[at].id()));
+        }
     }
 
     fn all_agree(&self) -> bool {
@@ -168,14 +196,15 @@ impl Cluster {
         self.paused = self.paused.filter(|paused| *paused != at);
         let before = self.machines[at].status().expect("it runs");
         self.safety.rare.steps += (events.len() + saves) as u64;
-        for _ in 0..saves {
-            self.machines[at].complete_save(self.now);
+        if self.machines[at].complete_saves(self.now, saves).is_err() {
+            return self.crash(at);
         }
         for event in events {
             self.machines[at].step(self.now, event);
         }
         let batch = self.rng.usize(1..5);
         let mut output = self.machines[at].ready(self.now, batch);
+        self.note(at, &output);
         self.safety.check(&self.machines, at, &before, &output);
         self.flight.append(&mut output.messages);
         self.snapshots.transfers.append(&mut output.transfers);
@@ -223,7 +252,10 @@ impl Cluster {
     }
 
     fn complete_saves(&mut self) {
-        let busy = |at: &usize| Some(*at) != self.paused && !self.machines[*at].unsaved.is_empty();
+        let busy = |at: &usize| {
+            let machine = &self.machines[*at];
+            Some(*at) != self.paused && machine.raft.is_some() && !machine.unsaved.is_empty()
+        };
         let busy: Vec<usize> = (0..self.machines.len()).filter(busy).collect();
         let Some(at) = self.rng.choice(busy) else { return };
         if !self.chance(self.faults.disk_speeds[at]) {
@@ -262,7 +294,9 @@ impl Cluster {
         let events = (0..self.rng.usize(1..4))
             .map(|_| {
                 self.requests += 1;
-                let payload = Bytes::from(self.requests.to_string());
+                let mut payload = format!("{};", self.requests).into_bytes();
+                payload.resize(payload.len() + self.rng.usize(0..=self.faults.padding_bytes), b'.');
+                let payload = Bytes::from(payload);
                 Event::Propose { id: RequestId(self.requests), payload }
             })
             .collect();
@@ -282,10 +316,7 @@ impl Cluster {
     /// Crashes a node, cuts links, mends them, or stops a process.
     fn strike(&mut self, at: usize) {
         if self.machines[at].raft.is_some() && self.chance(self.faults.crash) {
-            let kept = self.rng.usize(0..=self.machines[at].unsaved.len());
-            self.safety.crashed(&self.machines[at], kept);
-            self.machines[at].crash(kept);
-            self.snapshots.forget(at);
+            self.crash(at);
         }
         if self.chance(self.faults.partition) {
             self.cut.clear();
@@ -308,6 +339,16 @@ impl Cluster {
         }
     }
 
+    fn crash(&mut self, at: usize) {
+        let machine = &mut self.machines[at];
+        machine.store.crash();
+        let publishes = machine.unsaved.iter().any(|save| save.snapshot.is_some());
+        machine.crash(usize::MAX);
+        let stages = self.snapshots.forget(at);
+        self.safety.rare.crashes += 1;
+        self.safety.rare.crashes_between_stage_and_publication += u64::from(publishes || stages > 0);
+    }
+
     fn start_somebody(&mut self) {
         let down: Vec<usize> = (0..self.machines.len()).filter(|at| self.machines[*at].raft.is_none()).collect();
         if let Some(at) = self.rng.choice(down) {
@@ -322,7 +363,11 @@ impl Cluster {
     }
 
     fn start(&mut self, at: usize) {
-        let output = self.machines[at].start(self.now);
+        let under_way = self.machines[at].unsaved.len();
+        let Some(lost) = self.machines[at].reopen() else { return };
+        self.safety.reopened(&self.machines[at], under_way, &lost);
+        let output = self.machines[at].start_opened(self.now);
+        self.note(at, &output);
         let before = self.machines[at].status().expect("it runs");
         self.safety.rare.restores_at_a_start += u64::from(output.restore.is_some());
         self.safety.check(&self.machines, at, &before, &output);

@@ -7,34 +7,11 @@ use std::collections::BTreeMap;
 
 use eraft_core::{
     DropReason, Entry, EntryId, LogChange, LogIndex, Message, MessageBody, NodeId, ProposeOutcome, RequestId, Role,
-    Status, Term,
+    Save, Status, Term,
 };
 
-use super::read_at;
+use super::{counts::counts, read_at};
 use crate::support::{Machine, Output};
-
-macro_rules! counts {
-    ($(#[$doc:meta])* $name:ident { $($field:ident,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, Default)]
-        pub(crate) struct $name {
-            $(pub(crate) $field: u64,)*
-        }
-
-        impl $name {
-            /// Every count with its name.
-            pub(crate) fn all(&self) -> Vec<(&'static str, u64)> {
-                vec![$((stringify!($field), self.$field)),*]
-            }
-        }
-
-        impl std::ops::AddAssign for $name {
-            fn add_assign(&mut self, other: $name) {
-                $(self.$field += other.$field;)*
-            }
-        }
-    };
-}
 
 counts! {
     /// How often what happened; states that are rare and must be reached all the same.
@@ -49,6 +26,9 @@ counts! {
         crashes_that_lost_a_vote,
         crashes_that_lost_entries,
         crashes_that_lost_an_install,
+        crashes_that_lost_a_compaction,
+        crashes_between_stage_and_publication,
+        saves_made_and_never_confirmed,
         snapshots_taken,
         compactions,
         snapshots_sent,
@@ -115,17 +95,17 @@ impl Safety {
         self.asked.insert(id, LogIndex(self.committed()));
     }
 
-    pub(crate) fn crashed(&mut self, machine: &Machine, kept: usize) {
-        self.rare.crashes += 1;
-        let lost: Vec<_> = machine.unsaved.iter().skip(kept).collect();
-        let loses_entries = lost.iter().any(|save| matches!(save.update.log, LogChange::Append(_)));
-        let kept_state = machine.unsaved.iter().take(kept).filter_map(|save| save.update.hard_state).next_back();
-        let kept_vote = kept_state.unwrap_or(machine.disk.state.hard_state).vote;
-        let loses_vote = lost.iter().filter_map(|save| save.update.hard_state).any(|state| state.vote != kept_vote);
-        let loses_install = lost.iter().any(|save| matches!(save.update.log, LogChange::Reset { .. }));
-        self.rare.crashes_that_lost_an_install += u64::from(loses_install);
-        self.rare.crashes_that_lost_entries += u64::from(loses_entries);
-        self.rare.crashes_that_lost_a_vote += u64::from(loses_vote);
+    /// The machine was told what its crash has lost.
+    pub(crate) fn reopened(&mut self, machine: &Machine, under_way: usize, lost: &[Save]) {
+        let rare = &mut self.rare;
+        let vote = machine.disk.state.hard_state.vote;
+        let logs = || lost.iter().map(|save| &save.update.log);
+        let loses_vote = lost.iter().filter_map(|save| save.update.hard_state).any(|state| state.vote != vote);
+        rare.crashes_that_lost_an_install += u64::from(logs().any(|log| matches!(log, LogChange::Reset { .. })));
+        rare.crashes_that_lost_entries += u64::from(logs().any(|log| matches!(log, LogChange::Append(_))));
+        rare.crashes_that_lost_a_compaction += u64::from(logs().any(|log| matches!(log, LogChange::CompactTo(_))));
+        rare.crashes_that_lost_a_vote += u64::from(loses_vote);
+        rare.saves_made_and_never_confirmed += (under_way - lost.len()) as u64;
     }
 
     /// Looks at what the machine at `at` did in a turn that began with `before`.
@@ -293,7 +273,8 @@ impl Safety {
                 ProposeOutcome::Committed(entry_id) => {
                     self.rare.proposals_acknowledged += 1;
                     let entry = &self.committed[usize::try_from(entry_id.index.0 - 1).unwrap()];
-                    assert_eq!((entry.id(), &entry.payload[..]), (*entry_id, id.0.to_string().as_bytes()));
+                    assert_eq!(entry.id(), *entry_id);
+                    assert!(entry.payload.starts_with(format!("{};", id.0).as_bytes()), "{entry_id} is not {id:?}");
                     let before = self.acknowledged.insert(entry_id.index, *entry_id);
                     assert_eq!(before, None, "{entry_id} was acknowledged twice");
                 }

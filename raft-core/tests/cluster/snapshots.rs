@@ -2,10 +2,10 @@
 //!
 //! Between any two of these steps anything else may happen, crashes included, and any of them may come late.
 
-use eraft_core::{Event, LogIndex, NodeId, Role, Term};
+use eraft_core::{Event, LogIndex, NodeId, Role, StagedSnapshot, Term};
 
 use super::Cluster;
-use crate::support::SnapshotTransfer;
+use crate::support::{SnapshotTransfer, store::Failed};
 
 /// What is under way.
 #[derive(Default)]
@@ -18,9 +18,11 @@ pub(super) struct InTransit {
 }
 
 impl InTransit {
-    /// A crash loses what only the memory knew.
-    pub(super) fn forget(&mut self, at: usize) {
+    /// A crash loses what only the memory knew: how many stages.
+    pub(super) fn forget(&mut self, at: usize) -> usize {
+        let before = self.stages.len();
         self.stages.retain(|(of, _)| *of != at);
+        before - self.stages.len()
     }
 }
 
@@ -57,13 +59,24 @@ impl Cluster {
         // Mostly of everything applied; it took some time if not.
         let behind = if self.rng.bool() { 0 } else { self.rng.u64(0..5) };
         let index = LogIndex(status.applied.0.saturating_sub(behind));
-        if let Some(staged) = self.machines[at].take_snapshot(index) {
+        let taken = self.machines[at].try_take_snapshot(index);
+        if let Some(staged) = taken.and_then(|staged| self.staged(at, staged)) {
             self.safety.rare.snapshots_taken += 1;
             self.snapshots.stages.push((at, Event::SnapshotTaken { staged }));
             if self.rng.bool() {
                 self.tell_of_a_stage();
             }
         }
+    }
+
+    /// What was staged, unless that failed; it may have been the end of the node.
+    fn staged(&mut self, at: usize, staged: Result<StagedSnapshot, Failed>) -> Option<StagedSnapshot> {
+        match staged {
+            Ok(staged) => return Some(staged),
+            Err(Failed { ends_the_node: true }) => self.crash(at),
+            Err(Failed { ends_the_node: false }) => {}
+        }
+        None
     }
 
     /// A read of a leader meets compaction, or it sends its snapshot to somebody who may not need it.
@@ -74,8 +87,10 @@ impl Cluster {
         match self.machines[at].disk.state.snapshot.clone() {
             Some(meta) if self.rng.bool() && self.machines[other].raft.is_some() => {
                 let entries = self.machines[at].disk.snapshot_entries();
-                let staged = self.machines[other].stage(meta, entries);
-                self.turn(other, vec![Event::SnapshotStaged { from, term, staged }]);
+                let staged = self.machines[other].try_stage(meta, entries);
+                if let Some(staged) = self.staged(other, staged) {
+                    self.turn(other, vec![Event::SnapshotStaged { from, term, staged }]);
+                }
             }
             _ => self.turn(at, vec![Event::Compacted { peer: to }]),
         }
@@ -96,11 +111,12 @@ impl Cluster {
         let receiver = self.machines.iter().position(|machine| machine.id() == to && machine.raft.is_some());
         let lost = self.chance(self.faults.lose) || self.cut.contains(&(from, to));
         let receiver = receiver.filter(|_| !lost);
-        self.snapshots.reports.push((from, to, term, receiver.is_some()));
-        if let Some(at) = receiver {
-            let staged = self.machines[at].stage(meta, entries);
-            self.snapshots.stages.push((at, Event::SnapshotStaged { from, term, staged }));
-        }
+        let staged = receiver.and_then(|at| {
+            let staged = self.machines[at].try_stage(meta, entries);
+            self.staged(at, staged).map(|staged| (at, Event::SnapshotStaged { from, term, staged }))
+        });
+        self.snapshots.reports.push((from, to, term, staged.is_some()));
+        self.snapshots.stages.extend(staged);
     }
 
     fn tell_of_a_stage(&mut self) {

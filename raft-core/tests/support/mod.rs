@@ -3,6 +3,8 @@
 //! It does what a [`Ready`] says and nothing more, so whatever a test sees is the core's doing. It never decides when
 //! something happens: the test completes saves, carries messages and crashes nodes.
 
+pub(crate) mod store;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
@@ -12,7 +14,12 @@ use eraft_core::{
     SendSnapshot, SnapshotMeta, StagedSnapshot, Status, StoreId, Term, bootstrap,
 };
 
-/// What a crash leaves behind. `entries` also holds those that the log has dropped, since the snapshot holds them.
+use store::{Failed, Memory, Store};
+
+/// What a snapshot is made of here: all entries that lead to it.
+pub(crate) type Entries = Vec<Entry>;
+
+/// What the saves that have completed made. `entries` also holds those that the log has dropped, since the snapshot holds them.
 #[derive(Clone, Debug)]
 pub(crate) struct Disk {
     pub(crate) state: RaftState,
@@ -24,9 +31,11 @@ pub(crate) struct Disk {
 pub(crate) struct Machine {
     pub(crate) config: Config,
     pub(crate) disk: Disk,
+    /// Where the saves really go.
+    pub(crate) store: Box<dyn Store>,
     /// The core, unless the node is down.
     pub(crate) raft: Option<Raft>,
-    /// Handed out, not yet durable.
+    /// Handed out, not yet durable; after a crash, those that may turn out to be.
     pub(crate) unsaved: VecDeque<Save>,
     /// The log as the driver's cache has it: durable or not.
     pub(crate) log: BTreeMap<LogIndex, Entry>,
@@ -35,8 +44,7 @@ pub(crate) struct Machine {
     /// Whether it keeps that over a crash; else it begins anew at every start.
     pub(crate) keeps_applied: bool,
     /// What staged snapshots were made of.
-    stages: BTreeMap<String, Vec<Entry>>,
-    staged: u64,
+    pub(crate) stages: BTreeMap<String, Entries>,
     /// What the state machine is being restored from.
     pub(crate) restoring: Option<SnapshotMeta>,
 }
@@ -48,7 +56,7 @@ pub(crate) struct SnapshotTransfer {
     pub(crate) to: NodeId,
     pub(crate) term: Term,
     pub(crate) meta: SnapshotMeta,
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) entries: Entries,
 }
 
 /// What one `ready` brought, with entries filled in.
@@ -72,14 +80,17 @@ pub(crate) fn voters(ids: &[u64]) -> ConfState {
 impl Disk {
     /// A founder's: bootstrapped, nothing more.
     pub(crate) fn founded(node: NodeId, founders: &ConfState) -> Disk {
-        let identity = Identity { cluster: ClusterId(1), node, store: StoreId(node.0) };
+        Disk::founded_as(Identity { cluster: ClusterId(1), node, store: StoreId(node.0) }, founders)
+    }
+
+    /// The same for a store that has its identity already.
+    pub(crate) fn founded_as(identity: Identity, founders: &ConfState) -> Disk {
         let mut disk = Disk { state: RaftState::blank(identity), entries: BTreeMap::new() };
         disk.save(&Save { id: Default::default(), update: bootstrap(founders), snapshot: None }, &[]);
         disk
     }
 
     /// A snapshot that ends with `snapshot` replaces what it must and what stands up to `base`, which is not beyond it.
-    #[allow(dead_code, reason = "not every test compacts")]
     pub(crate) fn compact(&mut self, base: LogIndex, snapshot: LogIndex, conf_state: ConfState) {
         let id = |index| EntryId { term: self.state.outline.term(index).expect("it is in the log"), index };
         let meta = SnapshotMeta { last: id(snapshot), conf_state };
@@ -88,7 +99,7 @@ impl Disk {
     }
 
     /// What the snapshot was made of.
-    pub(crate) fn snapshot_entries(&self) -> Vec<Entry> {
+    pub(crate) fn snapshot_entries(&self) -> Entries {
         let end = self.state.snapshot.as_ref().map_or(LogIndex::ZERO, |meta| meta.last.index);
         self.entries.range(..=end).map(|(_, entry)| entry.clone()).collect()
     }
@@ -106,19 +117,24 @@ impl Disk {
 }
 
 impl Machine {
-    /// A member that is still down.
+    /// A member that is still down, and keeps what it must in memory.
     pub(crate) fn new(config: Config, disk: Disk) -> Machine {
+        Machine::on(Box::new(Memory::obedient()), config, disk)
+    }
+
+    /// A member that is still down, whose store holds what `disk` says.
+    pub(crate) fn on(store: Box<dyn Store>, config: Config, disk: Disk) -> Machine {
         let log = disk.entries.clone();
         Machine {
             config,
             disk,
+            store,
             raft: None,
             unsaved: VecDeque::new(),
             log,
             applied: Vec::new(),
             keeps_applied: false,
             stages: BTreeMap::new(),
-            staged: 0,
             restoring: None,
         }
     }
@@ -131,8 +147,29 @@ impl Machine {
         self.raft.as_ref().map(Raft::status)
     }
 
+    /// Finds out which of the saves under way at the crash were made: those that were not, or `None` where the store does
+    /// not open.
+    pub(crate) fn reopen(&mut self) -> Option<Vec<Save>> {
+        let mut after = vec![self.disk.clone()];
+        for save in &self.unsaved {
+            let mut disk = after[after.len() - 1].clone();
+            disk.save(save, stage_of(&self.stages, save));
+            after.push(disk);
+        }
+        let made = self.store.reopen(&after)?;
+        self.disk = after.swap_remove(made);
+        self.stages.clear();
+        Some(self.unsaved.drain(..).skip(made).collect())
+    }
+
     /// Starts from what is durable.
     pub(crate) fn start(&mut self, now: Now) -> Output {
+        self.reopen().expect("memory opens");
+        self.start_opened(now)
+    }
+
+    /// Starts, once its store was opened again.
+    pub(crate) fn start_opened(&mut self, now: Now) -> Output {
         assert!(self.raft.is_none(), "{} runs already", self.id());
         self.log = self.disk.entries.clone();
         if !self.keeps_applied {
@@ -147,10 +184,7 @@ impl Machine {
     pub(crate) fn crash(&mut self, kept: usize) {
         self.raft = None;
         self.restoring = None;
-        for save in self.unsaved.drain(..).take(kept) {
-            self.disk.save(&save, stage_of(&self.stages, &save));
-        }
-        self.stages.clear();
+        self.unsaved.truncate(kept);
     }
 
     /// Steps one event.
@@ -160,10 +194,20 @@ impl Machine {
 
     /// Completes the oldest save, if any is under way.
     pub(crate) fn complete_save(&mut self, now: Now) -> bool {
-        let Some(save) = self.unsaved.pop_front() else { return false };
-        self.disk.save(&save, stage_of(&self.stages, &save));
-        self.step(now, Event::Saved { id: save.id });
-        true
+        let any = !self.unsaved.is_empty();
+        self.complete_saves(now, usize::from(any)).expect("memory does not fail");
+        any
+    }
+
+    /// Completes the oldest `saves` that are under way.
+    pub(crate) fn complete_saves(&mut self, now: Now, saves: usize) -> Result<(), Failed> {
+        self.store.complete(saves)?;
+        for save in self.unsaved.drain(..saves).collect::<Vec<Save>>() {
+            self.disk.save(&save, stage_of(&self.stages, &save));
+            self.step(now, Event::Saved { id: save.id });
+        }
+        self.store.look(&self.disk);
+        Ok(())
     }
 
     /// Does what the core wants done; entries leave in messages of at most `batch`.
@@ -172,15 +216,16 @@ impl Machine {
             self.raft.as_mut().expect("the node runs").ready();
         for save in &saves {
             change(&mut self.log, &save.update.log, stage_of(&self.stages, save));
+            self.store.save(save);
         }
         self.unsaved.extend(saves.iter().cloned());
         let mut output = Output { saves, messages, proposals, reads, discard, ..Output::default() };
         for staged in &output.discard {
             assert!(self.stages.remove(&staged.id).is_some(), "{staged:?} is discarded twice, or was published");
+            self.store.discard(staged);
         }
         for SendSnapshot { to, term } in send_snapshots {
-            let meta = self.disk.state.snapshot.clone().expect("only what is published can be sent");
-            let entries = self.disk.snapshot_entries();
+            let (meta, entries) = self.store.read_snapshot(&self.disk);
             output.transfers.push(SnapshotTransfer { from: self.id(), to, term, meta, entries });
         }
         if let Some(meta) = restore {
@@ -203,20 +248,26 @@ impl Machine {
         output
     }
 
-    /// Stages what a snapshot of `meta` is made of.
-    pub(crate) fn stage(&mut self, meta: SnapshotMeta, entries: Vec<Entry>) -> StagedSnapshot {
-        self.staged += 1;
-        let id = format!("stage-{}", self.staged);
-        let size_bytes = entries.iter().map(Entry::size_bytes).sum();
-        self.stages.insert(id.clone(), entries);
-        StagedSnapshot { meta, size_bytes, id }
+    /// Stages what a snapshot of `meta` is made of, where nothing fails.
+    pub(crate) fn stage(&mut self, meta: SnapshotMeta, entries: Entries) -> StagedSnapshot {
+        self.try_stage(meta, entries).expect("memory does not fail")
+    }
+
+    pub(crate) fn try_stage(&mut self, meta: SnapshotMeta, entries: Entries) -> Result<StagedSnapshot, Failed> {
+        let staged = self.store.stage(&meta, &entries)?;
+        self.stages.insert(staged.id.clone(), entries);
+        Ok(staged)
     }
 
     /// Takes a snapshot of the state after `index`, if the core has use for it.
     pub(crate) fn take_snapshot(&mut self, index: LogIndex) -> Option<StagedSnapshot> {
+        self.try_take_snapshot(index)?.ok()
+    }
+
+    pub(crate) fn try_take_snapshot(&mut self, index: LogIndex) -> Option<Result<StagedSnapshot, Failed>> {
         let meta = self.raft.as_ref()?.snapshot_meta(index)?;
         let held = self.applied.iter().take_while(|entry| entry.index <= index).cloned().collect();
-        Some(self.stage(meta, held))
+        Some(self.try_stage(meta, held))
     }
 
     /// The state machine has been restored from whatever is published.
@@ -224,7 +275,7 @@ impl Machine {
         if self.restoring.take().is_none() {
             return false;
         }
-        self.applied = self.disk.snapshot_entries();
+        self.applied = self.store.read_snapshot(&self.disk).1;
         self.step(now, Event::Applied { index: LogIndex(self.applied.len() as u64) });
         true
     }
@@ -242,7 +293,7 @@ impl Machine {
     }
 }
 
-fn stage_of<'a>(stages: &'a BTreeMap<String, Vec<Entry>>, save: &Save) -> &'a [Entry] {
+fn stage_of<'a>(stages: &'a BTreeMap<String, Entries>, save: &Save) -> &'a [Entry] {
     save.snapshot.as_ref().map_or(&[], |staged| &stages[&staged.id])
 }
 

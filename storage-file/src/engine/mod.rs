@@ -12,7 +12,7 @@ pub(crate) mod writer;
 use std::{fmt, path::Path, sync::Arc};
 
 use eraft_core::{ClusterId, Expected, GroupId, Identity, NodeId, Result, StorageError, StorageErrorKind};
-use eraft_storage_kit::GroupCommit;
+use eraft_storage_kit::{GroupCommit, Steps};
 
 use self::shared::Shared;
 use crate::{
@@ -87,6 +87,18 @@ impl FileEngine {
         metered.tell_of(shared.identity.node);
         let commit = GroupCommit::start("file-log", shared.identity.node, writer, options.commit)?;
         Ok(FileEngine { inner: Arc::new(Inner { commit, shared }) })
+    }
+
+    /// The same, to be stepped by hand.
+    pub(crate) fn open_stepped(
+        fs: &Arc<dyn Fs>,
+        dir: &Path,
+        expected: &Expected,
+        options: &FileOptions,
+    ) -> Result<(FileEngine, Steps)> {
+        let (shared, writer) = open::open(fs, dir, expected, options)?;
+        let (commit, steps) = GroupCommit::stepped(shared.identity.node, writer);
+        Ok((FileEngine { inner: Arc::new(Inner { commit, shared }) }, steps))
     }
 
     /// Whose data this is.

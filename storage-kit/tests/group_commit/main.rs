@@ -12,3 +12,4 @@ mod batches;
 mod ending;
 mod poison;
 mod rig;
+mod stepped;
