@@ -252,17 +252,14 @@ fn with_every_place_taken_on_both_ports_the_log_still_gets_new_segments() {
     wait_until("it leads again", || node.info("role").filter(|role| role == "leader"));
     let mut writer = client(&node);
     let idle: Vec<_> = (0..200).map(|_| client(&node)).collect();
+    let mut silent: Vec<_> = (0..70).map(|_| TcpStream::connect(node.peer()).unwrap()).collect();
     let value = "v".repeat(1_000_000);
     for number in 0..40 {
-        // Whoever is silent there is closed after a while; others take the places.
-        let silent: Vec<_> = (0..10).map(|_| TcpStream::connect(node.peer())).collect();
+        // Whoever is silent is closed after a while; another takes the place. All of them fit the listener's backlog.
+        silent.push(TcpStream::connect(node.peer()).unwrap());
         assert_eq!(writer.call(&["SET", &number.to_string(), &value]).unwrap(), ok());
-        thread::spawn(move || {
-            thread::sleep(Duration::from_secs(3));
-            drop(silent);
-        });
     }
     let segments = fs::read_dir(node.data.join("state")).unwrap().count();
     assert!(segments >= 2, "the log was to go through several segments, and has {segments}");
-    drop(idle);
+    drop((idle, silent));
 }
