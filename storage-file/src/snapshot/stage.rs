@@ -24,6 +24,9 @@ use crate::{
     },
 };
 
+/// How much of a stage may wait to reach the disk: the log's own syncs may have to wait for that, and clients with them.
+const UNSYNCED_BYTES: u64 = 4 << 20;
+
 /// A snapshot file that is being written. Nothing refers to it; dropped unfinished, its file goes later.
 #[derive(Debug)]
 pub(crate) struct Stage {
@@ -37,6 +40,8 @@ pub(crate) struct Stage {
     first_data: u64,
     /// Where the next chunk goes.
     offset: u64,
+    /// Up to where the file was synced on the way.
+    synced: u64,
     size_bytes: u64,
     gathered: Vec<u8>,
     /// A write is under way, was given up half-way, or failed: what follows would not join on.
@@ -78,6 +83,7 @@ impl Stage {
                 incarnation,
                 first_data,
                 offset: first_data,
+                synced: 0,
                 size_bytes: 0,
                 gathered: Vec::new(),
                 broken: false,
@@ -101,8 +107,17 @@ impl Stage {
 
     async fn put(&mut self, chunk: Vec<u8>) -> Result<()> {
         let (offset, length) = (self.offset, chunk.len() as u64);
-        self.step("writing a snapshot", move |_, file| write_all_at(file, &chunk, offset)).await?;
-        self.offset += length;
+        let end = offset + length;
+        let sync = end - self.synced >= UNSYNCED_BYTES;
+        self.step("writing a snapshot", move |_, file| {
+            write_all_at(file, &chunk, offset)?;
+            if sync { file.sync_data() } else { Ok(()) }
+        })
+        .await?;
+        self.offset = end;
+        if sync {
+            self.synced = end;
+        }
         Ok(())
     }
 

@@ -133,3 +133,16 @@ fn a_stage_that_fails_harms_nothing() {
         assert_eq!(snapshot(&open(&disk)).unwrap(), Some((EntryId::new(1, 3), b"second attempt".to_vec())));
     }
 }
+
+#[test]
+fn a_long_stage_reaches_the_disk_piece_by_piece() {
+    let disk = created(1);
+    let store = open(&disk);
+    append_each(&store, 1, 1..4, 100);
+    let before = disk.counters().of(Call::SyncData);
+    let staged = stage(&store, EntryId::new(1, 3), &vec![3; 20 << 20]).unwrap();
+    let syncs = disk.counters().of(Call::SyncData) - before;
+    assert!((4..=5).contains(&syncs), "{syncs} syncs of 20 MiB, one for every 4 expected: saves wait behind the rest");
+    save(&store, append(1, 4..5, 10)).unwrap();
+    block_on(store.discard_snapshot(staged)).unwrap();
+}
