@@ -96,7 +96,7 @@ impl Default for Options {
             max_snapshot_chunk_bytes: 1024 * 1024,
             max_snapshots_sending: 2,
             snapshot_retry: Duration::from_secs(10),
-            max_message_bytes: 2 * MIB,
+            max_message_bytes: MIB + MIB / 2,
             max_inflight_messages: 64,
             max_inflight_bytes: 16 * MIB,
             max_peer_messages: 1024,

@@ -238,7 +238,7 @@ fn options_that_cannot_work_are_refused_with_the_remedy() {
         (Options { heartbeat_interval: Duration::from_millis(400), ..base() }, "three heartbeats"),
         (Options { heartbeat_interval: Duration::ZERO, ..base() }, "above zero"),
         (Options { max_entry_bytes: 2 << 20, ..base() }, "bytes more"),
-        (Options { max_unsaved_bytes: 0, ..base() }, "max_unsaved_bytes is 0: set it to at least 2097152"),
+        (Options { max_unsaved_bytes: 0, ..base() }, "max_unsaved_bytes is 0: set it to at least 1572864"),
         (Options { max_pending_requests: 0, ..base() }, "max_pending_requests is 0: set it to at least 1"),
     ];
     for (options, remedy) in refused {

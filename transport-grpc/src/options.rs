@@ -20,7 +20,7 @@ pub struct GrpcOptions {
     /// The Raft group that the messages belong to; both ends must agree. 0 by default.
     pub group: GroupId,
     /// The longest encoded frame that is sent or taken; a message that does not fit is refused by `send`. It must be the
-    /// same on every node. 3 MiB by default: an entry of 1 MiB on top of a batch of 2 MiB.
+    /// same on every node. 2 MiB by default: the longest message of a node, 1.5 MiB, with what encoding adds to it.
     pub max_frame_bytes: usize,
     /// A frame takes further queued messages while it is shorter than this. 256 KiB by default: long enough to make
     /// framing cheap, short enough that the receiver starts early.
@@ -70,7 +70,7 @@ impl Default for GrpcOptions {
         GrpcOptions {
             accept: BTreeSet::new(),
             group: GroupId::ZERO,
-            max_frame_bytes: 3 << 20,
+            max_frame_bytes: 2 << 20,
             batch_bytes: 256 << 10,
             queue_bytes: 8 << 20,
             queue_messages: 4096,
