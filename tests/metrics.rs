@@ -26,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-use processes::{Client, Starter, Trio, file_node, free_base_port, init, wait_until};
+use processes::{Client, Trio, file_node, free_base_port, init, wait_until};
 use scrape::{Samples, get};
 
 /// The section of the manual that lists the metrics.
