@@ -11,7 +11,7 @@ pub struct Report {
     pub seed: u64,
     /// How many workloads were recorded.
     pub rounds: u64,
-    /// How many changes of the disk they made together, the fewest in one of them, and how many files they renamed.
+    /// How many changes of the disk they made together.
     pub operations: usize,
     /// The fewest changes that one workload made.
     pub fewest_operations: usize,
@@ -21,6 +21,8 @@ pub struct Report {
     pub states: BTreeMap<Category, u64>,
     /// States that were met again where more had been acknowledged, so were put to the test again.
     pub again: u64,
+    /// A number for the contents of all states together: the same under the same seed, on any machine.
+    pub digest: u64,
     /// How long it took.
     pub took: Duration,
 }

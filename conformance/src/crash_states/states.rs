@@ -37,6 +37,8 @@ pub(super) struct State {
     pub(super) counts: bool,
     /// Everything random that is done with it.
     pub(super) seed: u64,
+    /// A number for what the disk holds.
+    pub(super) content: u64,
 }
 
 /// A disk on its way through a journal.
@@ -116,7 +118,8 @@ pub(super) fn state_at(cursor: &Cursor<'_>, moment: &Moment<'_>, id: StateId, se
         None => cursor.image.clone(),
         Some(mut choice) => cursor.image.crash(&mut choice),
     };
-    State { id, image, bounds: cursor.bounds.clone(), counts: true, seed }
+    let content = image.content_hash();
+    State { id, image, bounds: cursor.bounds.clone(), counts: true, seed, content }
 }
 
 impl<'a> States<'a> {
@@ -154,10 +157,9 @@ impl<'a> States<'a> {
                 let way = (first + nth) % count;
                 let id = StateId { round: self.round, position: cursor.position, category, way };
                 let mut state = state_at(cursor, &moment, id, self.seed);
-                let content = state.image.content_hash();
                 let mut hasher = DefaultHasher::new();
-                (content, &state.bounds).hash(&mut hasher);
-                state.counts = self.seen.contents.insert(content);
+                (state.content, &state.bounds).hash(&mut hasher);
+                state.counts = self.seen.contents.insert(state.content);
                 if self.seen.checked.insert(hasher.finish()) {
                     self.waiting.push_back(state);
                 }

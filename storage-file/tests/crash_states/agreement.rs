@@ -10,7 +10,7 @@ use eraft_conformance::crash_states::{Disk, Fates, Filler, Image, Inode, LengthC
 use eraft_storage_file::fs::{Access, Fs, sim::SimFs, write_all_at};
 use fastrand::Rng;
 
-use crate::seam::Seam;
+use crate::seam::{Seam, Skips};
 
 /// Beyond so many outcomes chance does not meet all of them.
 const ALL_ARE_MET_UP_TO: usize = 24;
@@ -119,7 +119,7 @@ fn a_crash_of_the_simulated_disk_leaves_exactly_what_the_enumeration_allows() {
     let (mut compared, mut met_all) = (0, 0);
     for seed in 0..150 {
         let (sim, disk) = (SimFs::new(seed), Disk::new());
-        let seam = Seam(disk.clone());
+        let seam = Seam(disk.clone(), Skips::Nothing);
         for fs in [&sim as &dyn Fs, &seam] {
             fs.create_dir(Path::new("/d")).unwrap();
             let file = fs.create_file(Path::new("/a")).unwrap();

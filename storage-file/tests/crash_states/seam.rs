@@ -20,7 +20,21 @@ const DIR: &str = "/node";
 const FREE_BYTES: u64 = 1 << 40;
 
 /// Stores in the smallest segments, so that they rotate all the time.
-pub(crate) struct Files;
+#[derive(Default)]
+pub(crate) struct Files {
+    pub(crate) skips: Skips,
+}
+
+/// A promise of the seam that is not kept, to see that it is missed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Skips {
+    #[default]
+    Nothing,
+    /// Syncs of files succeed, and do nothing.
+    Data,
+    /// Syncs of directories.
+    Names,
+}
 
 impl Files {
     /// No marks but at close: they would depend on the clock.
@@ -35,11 +49,12 @@ impl Files {
 
 impl Backend for Files {
     fn create(&self, disk: &Disk, cluster: ClusterId, node: NodeId, seed: u64) -> Result<Identity> {
-        FileEngine::create_with(Arc::new(Seam(disk.clone())), DIR, cluster, node, Files::options(seed))
+        FileEngine::create_with(Arc::new(Seam(disk.clone(), self.skips)), DIR, cluster, node, Files::options(seed))
     }
 
     fn open(&self, disk: &Disk, expected: Expected, seed: u64) -> Result<Box<dyn Engine>> {
-        let engine = FileEngine::open_with(Arc::new(Seam(disk.clone())), DIR, expected, Files::options(seed))?;
+        let engine =
+            FileEngine::open_with(Arc::new(Seam(disk.clone(), self.skips)), DIR, expected, Files::options(seed))?;
         Ok(Box::new(Open(engine)))
     }
 }
@@ -62,10 +77,10 @@ impl Engine for Open {
 }
 
 #[derive(Debug)]
-pub(crate) struct Seam(pub(crate) Disk);
+pub(crate) struct Seam(pub(crate) Disk, pub(crate) Skips);
 
 #[derive(Debug)]
-struct SeamFile(DiskFile);
+struct SeamFile(DiskFile, Skips);
 
 #[derive(Debug)]
 struct SeamLock(#[expect(dead_code, reason = "held until it is dropped")] DiskLock);
@@ -76,11 +91,11 @@ impl Fs for Seam {
     }
 
     fn create_file(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
-        Ok(Box::new(SeamFile(self.0.create_file(path)?)))
+        Ok(Box::new(SeamFile(self.0.create_file(path)?, self.1)))
     }
 
     fn open_file(&self, path: &Path, _access: Access) -> io::Result<Box<dyn FsFile>> {
-        Ok(Box::new(SeamFile(self.0.open_file(path)?)))
+        Ok(Box::new(SeamFile(self.0.open_file(path)?, self.1)))
     }
 
     fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
@@ -109,7 +124,7 @@ impl Fs for Seam {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.0.sync_dir(path)
+        if self.1 == Skips::Names { Ok(()) } else { self.0.sync_dir(path) }
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn FsLock>> {
@@ -135,11 +150,11 @@ impl FsFile for SeamFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync()
+        if self.1 == Skips::Data { Ok(()) } else { self.0.sync() }
     }
 
     fn sync_all(&self) -> io::Result<()> {
-        self.0.sync()
+        if self.1 == Skips::Data { Ok(()) } else { self.0.sync() }
     }
 }
 
