@@ -7,6 +7,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(["raft.proto"], ["proto"])?;
     // Payloads become slices of the frame they arrived in instead of copies.
     tonic_prost_build::configure()
+        .codec_path("crate::codec::CheckedCodec")
         .bytes(".eraft.v1.Entry.payload")
         .bytes(".eraft.v1.SnapshotOpening.meta")
         .bytes(".eraft.v1.SnapshotChunk.data")

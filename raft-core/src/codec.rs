@@ -1,8 +1,9 @@
 //! How metadata becomes bytes: one version byte, then MessagePack. (The ancestor's `encodeState`.)
 //!
 //! Entries' payloads pass through here only where the user chose the typed adapter. Decoding takes bytes from disks and
-//! peers: it never panics, allocates no more than the input justifies, and refuses bytes that are left over. It does not
-//! promise that a value has one encoding: whoever compares encodings compares what [`encode`] made, not what came in.
+//! peers: it never panics, and refuses bytes that are left over. It allocates no more than the input justifies, but for the
+//! lists within it: each reserves what it claims to hold, a mebibyte at most. It does not promise that a value has one
+//! encoding: whoever compares encodings compares what [`encode`] made, not what came in.
 
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};

@@ -15,6 +15,8 @@ mod blocking;
 mod engine;
 mod error;
 pub mod fs;
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 mod metrics;
 mod options;

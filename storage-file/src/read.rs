@@ -22,9 +22,9 @@ const GAP_BYTES: u64 = 2048;
 /// Where one entry stands.
 #[derive(Debug)]
 pub(crate) struct Place {
-    segment: Arc<Segment>,
-    position: Position,
-    id: EntryId,
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) position: Position,
+    pub(crate) id: EntryId,
 }
 
 impl Place {

@@ -13,7 +13,7 @@ use futures_util::Stream;
 use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::{GrpcOptions, peer::Counters, proto};
+use crate::{GrpcOptions, codec::MAX_FRAME_MESSAGES, peer::Counters, proto};
 
 /// The writing end; clones share the bounds. Dropping all of them ends the stream once it is drained.
 #[derive(Clone, Debug)]
@@ -114,7 +114,7 @@ impl Frames {
     fn pack(&mut self, first: Queued) -> proto::Frame {
         let mut frame_bytes = first.framed_bytes;
         let mut messages = vec![first.message];
-        while frame_bytes < self.batch_bytes {
+        while frame_bytes < self.batch_bytes && messages.len() < MAX_FRAME_MESSAGES {
             let Ok(next) = self.queued.try_recv() else { break };
             if frame_bytes + next.framed_bytes > self.max_frame_bytes {
                 self.carried = Some(next);
@@ -151,5 +151,25 @@ impl Drop for Frames {
             lost += 1;
         }
         self.counters.dropped_stream_lost.add(lost);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_frame_takes_no_more_messages_than_the_other_side_would() {
+        let options = GrpcOptions { queue_messages: 10_000, ..GrpcOptions::default() };
+        let (queue, frames) = queue(proto::Hello::default(), &options, Arc::default());
+        for _ in 0..MAX_FRAME_MESSAGES + 2 {
+            let message = proto::Message::default();
+            queue.push(message.clone(), framed_bytes(&message)).await.unwrap();
+        }
+        drop(queue);
+        let many: Vec<_> = frames.map(|frame| frame.messages.len()).collect().await;
+        assert_eq!(many, [0, MAX_FRAME_MESSAGES, 2], "the hello, a full frame, and the rest");
     }
 }

@@ -58,6 +58,18 @@ async fn the_server_closes_a_stream_whose_frame_exceeds_the_cap() {
     assert!(inbox.nothing_came().await);
 }
 
+#[tokio::test]
+async fn the_server_closes_a_stream_whose_frame_has_more_messages_than_a_sender_packs() {
+    let inbox = Arrivals::unlimited();
+    let server = serve(2, &inbox, options());
+    let mut liar = ByHand::greet(server.local_addr()).await;
+    let messages = vec![eraft_transport_grpc::proto::Message::default(); 4097];
+    liar.frames.try_send(Frame { hello: None, messages }).unwrap();
+    liar.ends_with(Code::InvalidArgument, "more than 4096 messages").await;
+    assert_eq!(server.stats().malformed, 1);
+    assert!(inbox.nothing_came().await);
+}
+
 /// Sends to a peer whose node takes nothing until the queue is full; returns how many messages were accepted.
 async fn fill(options: GrpcOptions, payload_bytes: usize) -> usize {
     let inbox = Arrivals::allowing(0);

@@ -134,6 +134,7 @@ fn malformed() -> Vec<(proto::Message, &'static str)> {
         (append_of(None, vec![]), "AppendEntries.prev is missing"),
         (append_of(id(1, 4), vec![entry(6, 0)]), "index 6, expected 5"),
         (append_of(id(1, 4), vec![entry(5, 0), entry(5, 0)]), "index 5, expected 6"),
+        (append_of(id(1, 4), vec![entry(5, 0), proto::Entry::default()]), "takes 0 bytes, expected at least 4"),
         (append_of(id(1, 4), vec![entry(5, 3)]), "kind 3"),
         (append_of(id(1, 4), vec![entry(5, 256)]), "kind 256"),
         (append_of(id(1, u64::MAX - 1), vec![entry(u64::MAX, 0)]), "Entry.index is 18446744073709551615"),

@@ -14,6 +14,7 @@ use clap::{Parser, Subcommand};
 
 mod cargo;
 mod fresh;
+mod fuzz;
 mod libtest;
 mod lint;
 mod mutants;
@@ -38,6 +39,8 @@ enum Task {
     Mutants(mutants::Args),
     /// Runs README's two commands on a bare Debian 12, made by debootstrap in a folder.
     Fresh(fresh::Args),
+    /// Feeds every decoder what libFuzzer thinks of.
+    Fuzz(fuzz::Args),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Task::Lint => lint::run(),
         Task::Mutants(args) => mutants::run(&args),
         Task::Fresh(args) => fresh::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -71,7 +71,7 @@ enum LogMeta {
 }
 
 /// One record, decoded.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Record {
     /// One save, and where its entries stand within the body.
     Save { group: GroupId, update: RaftStateUpdate, publish: Option<Published>, positions: Vec<Position> },

@@ -12,7 +12,7 @@ use crate::{blocking::blocking, error};
 
 /// How far a reader has come.
 #[derive(Debug)]
-struct Cursor {
+pub(crate) struct Cursor {
     file: SnapshotFile,
     offset: u64,
     left_bytes: u64,
@@ -21,14 +21,19 @@ struct Cursor {
 /// The whole of `file` as a stream. It keeps the file open, so a newer snapshot takes nothing away from it.
 pub(crate) fn reader(file: SnapshotFile) -> SnapshotReader {
     let (meta, size_bytes) = (file.meta.clone(), file.size_bytes);
-    let cursor = Cursor { offset: file.first_data, left_bytes: size_bytes, file };
+    let cursor = Cursor::new(file);
     // An error ends the stream: nothing behind damage is handed out.
     let chunks = stream::try_unfold(cursor, |cursor| blocking(move || cursor.next()));
     SnapshotReader { meta, size_bytes, chunks: chunks.boxed() }
 }
 
 impl Cursor {
-    fn next(mut self) -> Result<Option<(Bytes, Cursor)>> {
+    pub(crate) fn new(file: SnapshotFile) -> Cursor {
+        Cursor { offset: file.first_data, left_bytes: file.size_bytes, file }
+    }
+
+    /// The next bytes, and what is behind them. Blocks.
+    pub(crate) fn next(mut self) -> Result<Option<(Bytes, Cursor)>> {
         let SnapshotFile { file, path, incarnation, .. } = &self.file;
         let (kind, data, next) = read_chunk(file.as_ref(), path, *incarnation, self.offset)?;
         let expected = if self.left_bytes == 0 { ChunkKind::End } else { ChunkKind::Data };

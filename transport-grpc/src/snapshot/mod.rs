@@ -5,7 +5,7 @@
 //! go on meanwhile. It must never hold more than a few chunks in memory, and never let a part pass for the whole: only
 //! the end mark, with length and checksum of all that came, completes a snapshot.
 
-mod parts;
+pub(crate) mod parts;
 mod receiver;
 mod sender;
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, Digest};
 use eraft_core::{LogIndex, SnapshotMeta, Term, codec};
 
-use crate::proto::{Hello, SnapshotChunk, SnapshotEnd, SnapshotOpening};
+use crate::proto::{Hello, SnapshotChunk, SnapshotEnd, SnapshotFrame, SnapshotOpening, snapshot_frame::Part};
 
 /// The longest metadata: a configuration of thousands of members with their addresses.
 const MAX_META_BYTES: usize = 512 << 10;
@@ -89,8 +89,18 @@ impl Tally {
         Ok(SnapshotEnd { size_bytes: self.passed_bytes, crc32c: crc32c_of(&self.whole) })
     }
 
-    /// The receiver's: the bytes of `chunk`, if it is the next one and intact.
-    pub(crate) fn check_chunk(&mut self, chunk: SnapshotChunk, max_bytes: usize) -> Result<Bytes, Damaged> {
+    /// The receiver's: what the next frame brings; `None` at the end that the sender has marked.
+    pub(crate) fn check(&mut self, frame: Option<SnapshotFrame>, max_bytes: usize) -> Result<Option<Bytes>, Damaged> {
+        match frame.map(|frame| frame.part) {
+            Some(Some(Part::Chunk(chunk))) => self.check_chunk(chunk, max_bytes).map(Some),
+            Some(Some(Part::End(end))) => self.check_end(&end).map(|()| None),
+            Some(_) => Err(Damaged("a frame is neither chunk nor end".to_owned())),
+            None => Err(Damaged("the stream stops before its end mark".to_owned())),
+        }
+    }
+
+    /// The bytes of `chunk`, if it is the next one and intact.
+    fn check_chunk(&mut self, chunk: SnapshotChunk, max_bytes: usize) -> Result<Bytes, Damaged> {
         let SnapshotChunk { offset, crc32c, data } = chunk;
         if data.is_empty() || data.len() > max_bytes {
             return Err(Damaged(format!(
@@ -111,8 +121,8 @@ impl Tally {
         Ok(data)
     }
 
-    /// The receiver's: whether what has passed is all of it.
-    pub(crate) fn check_end(&self, end: &SnapshotEnd) -> Result<(), Damaged> {
+    /// Whether what has passed is all of it.
+    fn check_end(&self, end: &SnapshotEnd) -> Result<(), Damaged> {
         self.is_whole()?;
         if end.size_bytes != self.passed_bytes {
             return Err(Damaged(format!("{} bytes came, and it ends at {}", self.passed_bytes, end.size_bytes)));

@@ -123,17 +123,9 @@ impl Incoming {
             .ok_or_else(|| Status::unavailable("this node is shutting down"))?
             .map_err(|_elapsed| Status::deadline_exceeded(format!("nothing came for {wait:?}")))?
             .map_err(|status| self.shared.broken(status))?;
-        match frame.map(|frame| frame.part) {
-            Some(Some(Part::Chunk(chunk))) => {
-                let max_bytes = self.shared.options.max_snapshot_chunk_bytes;
-                let bytes = self.tally.check_chunk(chunk, max_bytes).map_err(damaged)?;
-                self.shared.counters.snapshot_bytes_received.add(bytes.len() as u64);
-                Ok(Some(bytes))
-            }
-            Some(Some(Part::End(end))) => self.tally.check_end(&end).map_err(damaged).map(|()| None),
-            Some(_) => Err(damaged(Damaged("a frame is neither chunk nor end".to_owned()))),
-            None => Err(damaged(Damaged("the stream stops before its end mark".to_owned()))),
-        }
+        let bytes = self.tally.check(frame, self.shared.options.max_snapshot_chunk_bytes).map_err(damaged)?;
+        self.shared.counters.snapshot_bytes_received.add(bytes.as_ref().map_or(0, Bytes::len) as u64);
+        Ok(bytes)
     }
 }
 

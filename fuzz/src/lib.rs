@@ -1,0 +1,50 @@
+//! The fuzz targets: one function for each decoder, which takes any bytes at all.
+//!
+//! A target demands more than that nothing panics. Decoding may take no more memory than the target states for an input of
+//! that length ([`memory`]), and what decodes must encode to something that decodes to an equal value. Where checksums
+//! stand in the way, the input describes what they cover, and the target puts true ones in; so mutations reach what lies
+//! behind them.
+//!
+//! libFuzzer runs the targets through `fuzz_targets/`; the root workspace's `tests/decoders.rs` includes this very file
+//! and runs them over the seeds and some thousand mutations, so that they never rot. Nothing in here may depend on
+//! anything but the input.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    missing_docs,
+    missing_debug_implementations,
+    unreachable_pub,
+    reason = "a test"
+)]
+
+mod directory;
+mod example;
+mod input;
+mod kv;
+pub mod memory;
+mod metadata;
+mod peer;
+pub mod seeds;
+mod segment;
+mod snapshot_file;
+
+pub use kv::{command, pieces, request};
+pub use metadata::{metadata, record};
+pub use peer::{message, snapshot_stream};
+pub use segment::segment;
+pub use snapshot_file::snapshot_file;
+
+/// Every target by the name of its binary; it says whether the input decoded.
+pub const TARGETS: [(&str, fn(&[u8]) -> bool); 9] = [
+    ("segment", segment),
+    ("record", record),
+    ("snapshot_file", snapshot_file),
+    ("metadata", metadata),
+    ("message", message),
+    ("snapshot_stream", snapshot_stream),
+    ("request", request),
+    ("command", command),
+    ("pieces", pieces),
+];
