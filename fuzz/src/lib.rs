@@ -36,8 +36,11 @@ pub use peer::{message, snapshot_stream};
 pub use segment::segment;
 pub use snapshot_file::snapshot_file;
 
-/// Every target by the name of its binary; it says whether the input decoded.
-pub const TARGETS: [(&str, fn(&[u8]) -> bool); 9] = [
+/// Takes any bytes, and says whether they decoded.
+pub type Target = fn(&[u8]) -> bool;
+
+/// Every target by the name of its binary.
+pub const TARGETS: [(&str, Target); 9] = [
     ("segment", segment),
     ("record", record),
     ("snapshot_file", snapshot_file),
