@@ -156,6 +156,7 @@ impl Drop for Frames {
 
 #[cfg(test)]
 mod tests {
+    use eraft_core::NodeId;
     use futures_util::StreamExt as _;
 
     use super::*;
@@ -163,7 +164,8 @@ mod tests {
     #[tokio::test]
     async fn a_frame_takes_no_more_messages_than_the_other_side_would() {
         let options = GrpcOptions { queue_messages: 10_000, ..GrpcOptions::default() };
-        let (queue, frames) = queue(proto::Hello::default(), &options, Arc::default());
+        let counters = Arc::new(Counters::new(NodeId(1), NodeId(2)));
+        let (queue, frames) = queue(proto::Hello::default(), &options, counters);
         for _ in 0..MAX_FRAME_MESSAGES + 2 {
             let message = proto::Message::default();
             queue.push(message.clone(), framed_bytes(&message)).await.unwrap();

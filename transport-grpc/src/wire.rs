@@ -115,6 +115,10 @@ fn from_entry(entry: proto::Entry) -> Result<Entry, Malformed> {
         return Err(Malformed(format!("the entry at {} is of kind {}, expected 0, 1 or 2", entry.index, entry.kind)));
     };
     let index = from_index(entry.index, "Entry.index")?;
+    // Nor would it come back from its own encoding, which is shorter than any entry.
+    if Term(entry.term) == Term::ZERO {
+        return Err(Malformed(format!("the entry at {index} has term 0, expected at least 1")));
+    }
     Ok(Entry { index, term: Term(entry.term), kind, payload: entry.payload })
 }
 

@@ -25,7 +25,7 @@ fn any_id() -> impl Strategy<Value = EntryId> {
 }
 
 fn any_entries() -> impl Strategy<Value = (EntryId, Vec<Entry>)> {
-    let entry = (any::<u64>(), 0..3u8, prop::collection::vec(any::<u8>(), 0..40));
+    let entry = (1..=u64::MAX, 0..3u8, prop::collection::vec(any::<u8>(), 0..40));
     (any::<u64>(), 0..1000u64, prop::collection::vec(entry, 0..5)).prop_map(|(term, prev, entries)| {
         let entries = (prev + 1..).zip(entries).map(|(index, (term, kind, payload))| Entry {
             index: LogIndex(index),
@@ -135,6 +135,10 @@ fn malformed() -> Vec<(proto::Message, &'static str)> {
         (append_of(id(1, 4), vec![entry(6, 0)]), "index 6, expected 5"),
         (append_of(id(1, 4), vec![entry(5, 0), entry(5, 0)]), "index 5, expected 6"),
         (append_of(id(1, 4), vec![entry(5, 0), proto::Entry::default()]), "takes 0 bytes, expected at least 4"),
+        (
+            append_of(id(1, 4), vec![proto::Entry { term: 0, payload: "x".into(), ..entry(5, 0) }]),
+            "the entry at 5 has term 0",
+        ),
         (append_of(id(1, 4), vec![entry(5, 3)]), "kind 3"),
         (append_of(id(1, 4), vec![entry(5, 256)]), "kind 256"),
         (append_of(id(1, u64::MAX - 1), vec![entry(u64::MAX, 0)]), "Entry.index is 18446744073709551615"),
