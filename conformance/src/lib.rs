@@ -82,6 +82,7 @@ mod env;
 mod lab;
 pub mod make;
 mod model;
+pub mod mutants;
 mod run;
 
 pub use capability::{Capabilities, Capability};

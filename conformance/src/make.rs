@@ -24,8 +24,7 @@ pub fn entries(term: u64, first: u64, last: u64) -> Vec<Entry> {
 /// A command with `size_bytes` of payload that no compression shrinks and that differs with term and index.
 pub fn bulky(term: u64, index: u64, size_bytes: usize) -> Entry {
     let mut random = fastrand::Rng::with_seed(term.rotate_left(32) ^ index);
-    let payload: Bytes = std::iter::repeat_with(|| random.u8(..)).take(size_bytes).collect();
-    Entry::command(Term(term), LogIndex(index), payload)
+    Entry::command(Term(term), LogIndex(index), noise(&mut random, size_bytes))
 }
 
 /// A configuration entry with these voters.
@@ -76,7 +75,13 @@ pub fn meta(term: u64, index: u64) -> SnapshotMeta {
 /// `count` chunks of `size_bytes` each, every one different.
 pub fn chunks(seed: u64, count: usize, size_bytes: usize) -> Vec<Bytes> {
     let mut random = fastrand::Rng::with_seed(seed);
-    (0..count).map(|_| std::iter::repeat_with(|| random.u8(..)).take(size_bytes).collect()).collect()
+    (0..count).map(|_| noise(&mut random, size_bytes)).collect()
+}
+
+fn noise(random: &mut fastrand::Rng, size_bytes: usize) -> Bytes {
+    let mut bytes = vec![0; size_bytes];
+    random.fill(&mut bytes);
+    bytes.into()
 }
 
 /// Stages a snapshot of these chunks.

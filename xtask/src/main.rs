@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod cargo;
+mod conformance;
 mod fresh;
 mod fuzz;
 mod libtest;
@@ -37,6 +38,8 @@ enum Task {
     Lint,
     /// Puts known bugs back one at a time; each must turn its test red.
     Mutants(mutants::Args),
+    /// Runs the conformance suite on each backend, and prints promise by promise what it found.
+    Conformance(conformance::Args),
     /// Runs README's two commands on a bare Debian 12, made by debootstrap in a folder.
     Fresh(fresh::Args),
     /// Feeds every decoder what libFuzzer thinks of.
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&args),
         Task::Lint => lint::run(),
         Task::Mutants(args) => mutants::run(&args),
+        Task::Conformance(args) => conformance::run(&args),
         Task::Fresh(args) => fresh::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
     };

@@ -173,6 +173,7 @@ pub async fn line_08_meta_and_bytes_of_a_reader_belong_together(lab: &mut Lab) {
                 if last.index.0 == 40 {
                     return;
                 }
+                tokio::task::yield_now().await;
             }
         })
     };
