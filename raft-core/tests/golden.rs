@@ -39,6 +39,7 @@ scripts! {
     a_snapshot_that_brings_nothing_is_discarded_and_answered
     a_snapshot_that_was_staged_and_forgotten_is_sent_again
     a_taken_snapshot_compacts_but_for_the_trailing_entries
+    a_window_of_nothing_counts_as_one
     an_idle_cluster_saves_nothing
     an_old_shorter_append_deletes_nothing
     an_unreachable_peer_is_not_pressed

@@ -6,13 +6,14 @@ mod common;
 use std::{sync::Arc, time::Duration};
 
 use common::{
-    CLUSTER, Cluster, Journal, founder_disk, founders, in_time, network::Network, options, puppet::Stage, until,
+    CLUSTER, Cluster, Journal, founder_disk, founders, in_time, network::Network, options, puppet::Stage,
+    storage::Controlled, until,
 };
 use eraft_core::{
     EntryId, Expected, LogIndex, MemoryDisk, MemoryStorage, MessageBody, NodeId, Storage, StorageError,
     StorageErrorKind, Term,
 };
-use eraft_node::{BootstrapError, Node, ProposeError, ReadError, StartError, StopCause, bootstrap};
+use eraft_node::{BootstrapError, Node, Options, ProposeError, ReadError, StartError, StopCause, bootstrap};
 use tokio::time::{sleep, timeout};
 
 #[tokio::test(start_paused = true)]
@@ -74,6 +75,45 @@ async fn a_failed_save_ends_the_node_with_the_first_cause() {
     assert!(matches!(refused, ProposeError::Stopped { may_have_committed: false, .. }), "{refused}");
     assert!(matches!(stage.node.linearizable_read().await, Err(ReadError::Stopped { .. })));
     assert!(stage.node.status().stopped.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_vote_that_could_not_be_saved_is_never_given_and_the_node_ends() {
+    let stage = Stage::set(Options { election_timeout: Duration::from_secs(600), ..options(NodeId(1)) }).await;
+    let [two, three] = &stage.puppets;
+    stage.disk.fail_next_save(StorageError::new(StorageErrorKind::Io, "syncing", "the device failed"));
+    two.say(Term(5), MessageBody::RequestVote { last: EntryId::new(4, 9) }).await;
+    assert!(matches!(in_time(stage.node.stopped()).await, StopCause::Storage(_)));
+    three.say(Term(5), MessageBody::RequestVote { last: EntryId::new(4, 9) }).await;
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!((two.received(), three.received()), (vec![], vec![]), "it voted, and its disk does not know for whom");
+}
+
+#[tokio::test]
+async fn a_store_whose_state_cannot_be_read_starts_no_node() {
+    let disk = founder_disk(NodeId(1), 3).await;
+    let (storage, controls) = Controlled::new(Arc::new(MemoryStorage::open(&disk, Expected::any()).unwrap()));
+    let damage = StorageError::new(StorageErrorKind::Corrupt, "reading the state", "a checksum does not match");
+    *controls.state_damage.lock().unwrap() = Some(damage);
+    let network = Network::default();
+    let transport = Arc::new(network.transport(NodeId(1)));
+    let refused = Node::start(options(NodeId(1)), storage, transport, Box::new(Journal::default())).await.unwrap_err();
+    let StartError::Storage(error) = &refused else { panic!("{refused}") };
+    assert_eq!((error.kind(), error.during()), (StorageErrorKind::Corrupt, "reading the state"));
+    assert_eq!(controls.saves(), 0, "it wrote over what it could not read");
+}
+
+#[tokio::test(start_paused = true)]
+async fn entries_that_cannot_be_read_end_the_node_instead_of_being_passed_over() {
+    let stage = Stage::set(Options { entry_cache_bytes: 0, ..options(NodeId(1)) }).await;
+    stage.led().await;
+    until("its first entry is applied", || stage.node.status().raft.applied == LogIndex(2)).await;
+    let damage = StorageError::new(StorageErrorKind::Corrupt, "reading entries", "a checksum does not match");
+    *stage.controls.entry_damage.lock().unwrap() = Some(damage);
+    let refused = in_time(stage.node.propose("a".into())).await.unwrap_err();
+    let StopCause::Storage(cause) = in_time(stage.node.stopped()).await else { panic!("{refused}") };
+    assert_eq!((cause.kind(), cause.during()), (StorageErrorKind::Corrupt, "reading entries"));
+    assert!(stage.journal.commands().is_empty(), "it applied what it could not read");
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use eraft_core::{
     Entry, EntryId, EntryKind, LogIndex, NodeId, SnapshotMeta, SnapshotReader, StorageError, StorageErrorKind, Term,
     codec,
 };
-use eraft_node::{Options, StopCause};
+use eraft_node::{Options, ProposeError, StopCause};
 use futures_util::{StreamExt as _, stream};
 use tokio::time::{sleep, timeout};
 
@@ -81,6 +81,25 @@ async fn a_read_for_apply_that_meets_compaction_waits_for_the_restore_that_overt
     stage.puppets[0].commit(Term(2), EntryId::new(2, 23), 23).await;
     until("what follows is applied", || stage.node.status().raft.applied == LogIndex(23)).await;
     assert!(stage.node.status().stopped.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_whose_reply_a_snapshot_has_overtaken_is_told_that_its_command_was_committed() {
+    let stage = Stage::set(Options { entry_cache_bytes: 0, ..options(NodeId(1)) }).await;
+    let term = stage.led().await;
+    until("its first entry is applied", || stage.node.status().raft.applied == LogIndex(2)).await;
+    stage.controls.hold_reads();
+    let node = stage.node.clone();
+    let client = tokio::spawn(async move { node.propose("mine".into()).await });
+    until("it is committed", || stage.node.status().raft.commit == LogIndex(3)).await;
+    // Before it is applied here, another leads, whose snapshot holds it.
+    stage.puppets[0].append(term.next(), EntryId::new(term.0, 3), Vec::new()).await;
+    stage.node.inbox().receive_snapshot(NodeId(2), term.next(), whole(20)).await.unwrap();
+    until("the snapshot is published", || stage.node.status().raft.commit == LogIndex(20)).await;
+    stage.controls.release_reads();
+    let told = in_time(client).await.unwrap().unwrap_err();
+    assert!(matches!(told, ProposeError::Overtaken), "{told}");
+    assert!(told.may_have_committed());
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use common::{Cluster, options, until};
 use eraft_core::{LogIndex, NodeId};
@@ -169,12 +169,28 @@ async fn entries_compacted_under_a_read_for_a_peer_become_a_snapshot() {
     let controls = cluster.members[&leader].controls.clone().unwrap();
     controls.hold_reads();
     cluster.run(away, small_cache(away)).await;
-    let waiting = || controls.reads_waiting.load(std::sync::atomic::Ordering::SeqCst) > 0;
+    let waiting = || controls.reads_waiting.load(Ordering::SeqCst) > 0;
     until("entries are being read for the node that was away", waiting).await;
     propose_range(&cluster, 40..200).await;
     assert!(status(&cluster, leader).raft.base.index > LogIndex(50));
     controls.release_reads();
     cluster.applied_everywhere(200).await;
     assert_whole(&cluster, &commands(0..200));
-    assert!(cluster.network.snapshots() > 0);
+    assert!(!cluster.members[&away].journal.restored().is_empty(), "it has not read the snapshot");
+    assert_eq!(cluster.network.snapshots(), 1, "the read that met compaction brought another snapshot");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_that_the_store_could_not_take_is_taken_later() {
+    let cluster = Cluster::start_with(1, often).await;
+    let node = NodeId(1);
+    let controls = cluster.members[&node].controls.clone().unwrap();
+    controls.refused_stages.store(3, Ordering::SeqCst);
+    propose_range(&cluster, 0..200).await;
+    // Nobody proposes any more: the node comes back to it by itself.
+    until("it is published", || status(&cluster, node).raft.snapshot.index > LogIndex::ZERO).await;
+    assert_eq!(controls.refused_stages.load(Ordering::SeqCst), 0, "it did not meet the refusals");
+    let status = status(&cluster, node);
+    assert!(status.stopped.is_none() && status.snapshots.taken == 1, "{:?}", status.snapshots);
+    assert_eq!(controls.stages(), 0);
 }

@@ -15,7 +15,8 @@ pub struct Config {
     pub election_timeout: Duration,
     /// How often a leader is heard from; well below `election_timeout`.
     pub heartbeat_interval: Duration,
-    /// How many [`Replicate`](super::Replicate)s to one peer may be under way before it has answered.
+    /// How many [`Replicate`](super::Replicate)s to one peer may be under way before it has answered; 0 counts as 1, since
+    /// with none nothing would ever be replicated.
     pub max_inflight_messages: usize,
     /// How many proposals and reads may await their outcome; more are refused as busy.
     pub max_pending_requests: usize,

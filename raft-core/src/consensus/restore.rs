@@ -20,6 +20,7 @@ impl Raft {
     pub fn restore(config: Config, state: RaftState, applied: LogIndex, now: Now) -> Raft {
         // Without a snapshot, one of nothing.
         let snapshot = state.snapshot.unwrap_or_default();
+        let config = Config { max_inflight_messages: config.max_inflight_messages.max(1), ..config };
         let mut server = Server::new(config, state.hard_state, state.outline, snapshot, applied, now);
         let alone = server.conf().voters.len() == 1 && server.conf().voters_outgoing.is_empty();
         // The only voter has nobody to wait for.

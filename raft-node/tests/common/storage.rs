@@ -3,7 +3,7 @@
 use std::{
     ops::Range,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use eraft_core::{
     Entry, LogIndex, RaftState, RaftStateUpdate, Receipt, Result, SnapshotMeta, SnapshotReader, SnapshotWriter,
-    StagedSnapshot, Storage,
+    StagedSnapshot, Storage, StorageError, StorageErrorKind,
 };
 use tokio::sync::watch;
 
@@ -29,6 +29,12 @@ pub struct Controls {
     pub saves: AtomicU64,
     pub room_bytes: AtomicU64,
     pub reads_waiting: AtomicU64,
+    /// How many stages are still refused for want of room.
+    pub refused_stages: AtomicU64,
+    /// What the next read of the state meets.
+    pub state_damage: Mutex<Option<StorageError>>,
+    /// What every read of entries meets.
+    pub entry_damage: Mutex<Option<StorageError>>,
     /// Stages that exist: begun, and neither aborted, discarded nor published.
     stages: Arc<AtomicU64>,
     reads_held: watch::Sender<bool>,
@@ -59,6 +65,9 @@ impl Controlled {
             saves: AtomicU64::new(0),
             room_bytes: AtomicU64::new(u64::MAX),
             reads_waiting: AtomicU64::new(0),
+            refused_stages: AtomicU64::new(0),
+            state_damage: Mutex::default(),
+            entry_damage: Mutex::default(),
             stages: Arc::default(),
             reads_held: watch::Sender::new(false),
         });
@@ -80,6 +89,10 @@ impl Storage for Controlled {
     }
 
     async fn stage_snapshot(&self, meta: SnapshotMeta) -> Result<Box<dyn SnapshotWriter>> {
+        let one_less = |left: u64| left.checked_sub(1);
+        if self.controls.refused_stages.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
+            return Err(StorageError::new(StorageErrorKind::Full, "staging a snapshot", "no room: free some"));
+        }
         let inner = Some(self.inner.stage_snapshot(meta).await?);
         self.controls.stages.fetch_add(1, Ordering::SeqCst);
         Ok(Box::new(CountedWriter { inner, stages: Arc::clone(&self.controls.stages) }))
@@ -91,14 +104,16 @@ impl Storage for Controlled {
     }
 
     async fn read_raft_state(&self) -> Result<RaftState> {
-        self.inner.read_raft_state().await
+        let damage = self.controls.state_damage.lock().unwrap().take();
+        if let Some(damage) = damage { Err(damage) } else { self.inner.read_raft_state().await }
     }
 
     async fn read_entries(&self, range: Range<LogIndex>, max_bytes: u64) -> Result<Vec<Entry>> {
         self.controls.reads_waiting.fetch_add(1, Ordering::SeqCst);
         self.controls.reads_held.subscribe().wait_for(|held| !held).await.map(|_| ()).expect("the controls live");
         self.controls.reads_waiting.fetch_sub(1, Ordering::SeqCst);
-        self.inner.read_entries(range, max_bytes).await
+        let damage = self.controls.entry_damage.lock().unwrap().clone();
+        if let Some(damage) = damage { Err(damage) } else { self.inner.read_entries(range, max_bytes).await }
     }
 
     async fn read_snapshot(&self) -> Result<Option<SnapshotReader>> {
