@@ -123,7 +123,8 @@ impl Driver {
                 return cause;
             }
             let take_proposals = self.refuses() || !self.leads() || self.room().is_open();
-            let known = Known { deadline: self.shared.raft().deadline(), applied: self.summary.applied };
+            let deadline = self.shared.raft().deadline().min(self.policy.wakes_at(self.clock.now()));
+            let known = Known { deadline, applied: self.summary.applied };
             self.sources.wait(&mut batch, &mut self.saves, &self.shared.signals, known, take_proposals).await;
             if let Some(cause) = self.shared.signals.failure() {
                 return cause.clone();

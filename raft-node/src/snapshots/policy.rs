@@ -31,6 +31,12 @@ impl Policy {
         !self.under_way && self.publishing.is_none() && grown_bytes >= options.max_log_bytes && now >= self.not_before
     }
 
+    /// When it is to be asked again after one came to nothing, if that is not yet. Until then nothing else may happen: a
+    /// store that is full takes no command, and a lone node hears no heartbeat.
+    pub(crate) fn wakes_at(&self, now: Now) -> Now {
+        if self.under_way || self.not_before <= now { Now::NEVER } else { self.not_before }
+    }
+
     /// The state machine was asked for a view.
     pub(crate) fn asked(&mut self) {
         self.under_way = true;
