@@ -8,8 +8,8 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use common::{founders, in_time, options, puppet::Stage, until};
 use eraft_core::{
-    Entry, EntryId, EntryKind, LogIndex, NodeId, SnapshotMeta, SnapshotReader, StorageError, StorageErrorKind, Term,
-    codec,
+    Entry, EntryId, EntryKind, LogIndex, MessageBody, NodeId, SnapshotMeta, SnapshotReader, StorageError,
+    StorageErrorKind, Term, codec,
 };
 use eraft_node::{Options, ProposeError, StopCause};
 use futures_util::{StreamExt as _, stream};
@@ -88,9 +88,13 @@ async fn a_client_whose_reply_a_snapshot_has_overtaken_is_told_that_its_command_
     let stage = Stage::set(Options { entry_cache_bytes: 0, ..options(NodeId(1)) }).await;
     let term = stage.led().await;
     until("its first entry is applied", || stage.node.status().raft.applied == LogIndex(2)).await;
-    stage.controls.hold_reads();
+    stage.puppets.iter().for_each(|puppet| puppet.acknowledge_up_to(2));
     let node = stage.node.clone();
     let client = tokio::spawn(async move { node.propose("mine".into()).await });
+    stage.durable(3).await;
+    sleep(Duration::from_millis(10)).await;
+    stage.controls.hold_reads();
+    stage.puppets[0].say(term, MessageBody::Appended { matched: LogIndex(3), round: 1 }).await;
     until("it is committed", || stage.node.status().raft.commit == LogIndex(3)).await;
     // Before it is applied here, another leads, whose snapshot holds it.
     stage.puppets[0].append(term.next(), EntryId::new(term.0, 3), Vec::new()).await;
