@@ -18,17 +18,13 @@ use std::{cell::RefCell, rc::Rc};
 use cluster::{Cluster, seeds};
 use file_store::{FileStore, Met};
 
-/// Too rare for so few seeds, and nothing that a disk could change: the core's own test reaches them.
-const LEFT_TO_THE_CORE: [&str; 3] = ["installs_that_kept_the_log", "leaders_deposed", "truncations_of_unsaved"];
-
 #[test]
 fn every_history_on_files_is_safe_and_every_cluster_heals() {
-    seeds::run(60, |seed| {
+    seeds::run(300, |seed| {
         let (mut cluster, met) = on_files(seed);
         cluster.misbehave(seeds::turns(2_500));
         cluster.heal();
         let mut counts = cluster.into_rare().all();
-        counts.retain(|(name, _)| !LEFT_TO_THE_CORE.contains(name));
         counts.extend(met.borrow().all());
         counts
     });
