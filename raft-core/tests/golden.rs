@@ -34,6 +34,7 @@ scripts! {
     a_late_save_never_vouches_for_a_replaced_entry
     a_leader_that_hears_no_quorum_steps_down
     a_new_commit_index_travels_at_once
+    a_peer_that_awaits_a_snapshot_is_told_who_leads_and_nothing_else
     a_read_that_met_compaction_goes_on_from_the_log_or_by_snapshot
     a_snapshot_beyond_what_is_applied_is_refused
     a_snapshot_that_brings_nothing_is_discarded_and_answered

@@ -182,7 +182,7 @@ impl Leader {
                     commit: server.commit,
                     round: self.round,
                 });
-            } else if !progress.is_inflight() && server.commit.min(progress.match_index) > progress.told_commit {
+            } else if !progress.awaits_anything() && server.commit.min(progress.match_index) > progress.told_commit {
                 tell_commit(server, *to, progress, self.round);
             }
         }

@@ -235,7 +235,9 @@ impl Progress {
         }
     }
 
-    fn awaits_anything(&self) -> bool {
+    /// Whether it is to answer something, or to get a snapshot: it has no use for a commit index before that, and every
+    /// answer would bring the next one.
+    pub(super) fn awaits_anything(&self) -> bool {
         self.is_inflight() || matches!(self.sending, Sending::Snapshot { .. })
     }
 

@@ -25,6 +25,9 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(20);
 /// More messages under way than this, and some are lost.
 const MAX_FLIGHT: usize = 60;
 
+/// More deliveries than this at one moment, with no fault, and the members only keep each other busy.
+const MAX_CHATTER: u32 = 10_000;
+
 /// How bad this history is, in thousandths of a chance.
 struct Faults {
     lose: u32,
@@ -135,8 +138,11 @@ impl Cluster {
                 self.tick(at);
                 self.turn_with_saves(at, Vec::new(), self.machines[at].unsaved.len());
             }
+            let mut delivered = 0;
             while !self.flight.is_empty() {
                 self.deliver();
+                delivered += 1;
+                assert!(delivered < MAX_CHATTER, "messages beget messages for ever: {:#?}", self.flight);
             }
             self.settle_snapshots();
             let leader = (0..self.machines.len()).find(|at| self.role(*at) == Some(Role::Leader));

@@ -201,6 +201,9 @@ impl Machine {
 
     /// Completes the oldest `saves` that are under way.
     pub(crate) fn complete_saves(&mut self, now: Now, saves: usize) -> Result<(), Failed> {
+        if saves == 0 {
+            return Ok(());
+        }
         self.store.complete(saves)?;
         for save in self.unsaved.drain(..saves).collect::<Vec<Save>>() {
             self.disk.save(&save, stage_of(&self.stages, &save));

@@ -272,9 +272,6 @@ impl Store for FileStore {
     }
 
     fn complete(&mut self, saves: usize) -> Result<(), Failed> {
-        if saves == 0 {
-            return Ok(());
-        }
         let weight = std::mem::replace(&mut self.weight, 1);
         self.plan_fault(weight * self.faults);
         let idle = self.rng.u32(..16) == 0;
