@@ -126,6 +126,22 @@ fn what_a_failed_sync_lost_is_durable_once_it_is_written_again_and_synced() {
 }
 
 #[test]
+fn a_failed_sync_takes_nothing_from_what_was_synced_before() {
+    for seed in 0..50 {
+        let (disk, file) = disk_with_file(seed);
+        write(&*file, &[1; 1024], 0);
+        file.sync_data().unwrap();
+        write(&*file, &[1; 1024], 0);
+        disk.fail_nth(Call::SyncData, 1, Fault::Io);
+        assert!(file.sync_data().is_err());
+        // Dirty again, and lost: the sectors fall back to what was synced, which is what was written all along.
+        write(&*file, &[1; 1024], 0);
+        disk.crash_with(Policy::LOSE);
+        assert_eq!(disk.read_file("/f").unwrap(), [1; 1024], "seed {seed}");
+    }
+}
+
+#[test]
 fn dropping_the_caches_shows_what_a_failed_sync_lost() {
     let seen: std::collections::BTreeSet<_> = (0..50)
         .map(|seed| {

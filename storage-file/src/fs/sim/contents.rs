@@ -125,9 +125,11 @@ impl Contents {
         self.lengths.clear();
         let dirty = std::mem::take(&mut self.dirty);
         if rng.bool() {
+            let held = self.disk.len().div_ceil(SECTOR_BYTES);
             self.extend_disk(len, &dirty, rng, &[]);
-            // What lies in the new part was not synced, whatever of it reaches the disk now.
-            self.never_synced.extend(dirty.keys().filter(|sector| **sector * SECTOR_BYTES < self.disk.len()));
+            // What lies in the new part was not synced, whatever of it reaches the disk now. What lay in the old one was.
+            let new = held..self.disk.len().div_ceil(SECTOR_BYTES);
+            self.never_synced.extend(dirty.keys().filter(|sector| new.contains(sector)));
         }
         for (sector, versions) in dirty {
             match versions.last() {
