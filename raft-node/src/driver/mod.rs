@@ -281,10 +281,11 @@ impl Driver {
         )
     }
 
-    /// Tells once that the store has no room for something of this size, if that is so: not for each that it refuses.
+    /// Tells once that the store has no room for something of this size, if that is so: not for each that it refuses. While
+    /// saves are queued the room is what is left if each takes the most it can, so that is no time to tell.
     fn notice_lack(&mut self, bytes: u64, room: &Room) {
         let room_bytes = room.store_bytes();
-        if bytes <= room_bytes {
+        if bytes <= room_bytes || self.saves.bytes() > 0 {
             return;
         }
         if self.refused_bytes.is_none() {
