@@ -86,12 +86,14 @@ pub async fn open(url: &str, expected: Expected) -> Result<Arc<dyn Storage>> {
 /// Every metric of this build, told through the facade `metrics` to the recorder that was installed before stores,
 /// transports and nodes were made; [`Metric::describe`] gives the recorder its meaning. docs/OPERATING.md lists them all.
 pub fn metrics() -> Vec<Metric> {
-    let mut all = eraft_node::metrics();
-    #[cfg(feature = "file")]
-    all.extend(file::metrics());
-    #[cfg(feature = "grpc")]
-    all.extend(grpc::metrics());
-    all
+    let of_each = [
+        eraft_node::metrics(),
+        #[cfg(feature = "file")]
+        file::metrics(),
+        #[cfg(feature = "grpc")]
+        grpc::metrics(),
+    ];
+    of_each.into_iter().flatten().collect()
 }
 
 fn no_backend(url: &str, wanted: &dyn std::fmt::Debug) -> StorageError {
