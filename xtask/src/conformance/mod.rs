@@ -40,6 +40,7 @@ struct Backend {
 const BACKENDS: &[Backend] = &[
     Backend { name: "memory", target: &["-p", "eraft-conformance", "--test", "memory"] },
     Backend { name: "file", target: &["-p", "eraft-storage-file", "--test", "conformance"] },
+    Backend { name: "redb", target: &["-p", "eraft-conformance", "--test", "redb"] },
 ];
 
 /// Runs the suite on each backend and prints the card; true when nothing failed.
