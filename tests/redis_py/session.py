@@ -18,8 +18,9 @@ AFTER_THE_KILL = 100
 
 def connect(address, **settings):
     host, port = address.rsplit(":", 1)
-    # A leader is elected within seconds; sixty of them are given up on.
-    retry = Retry(ConstantBackoff(0.1), 600)
+    # A leader is elected within seconds. The client does not pause after a connection was refused, so it takes a few hundred
+    # attempts at a dead leader in each of them.
+    retry = Retry(ConstantBackoff(0.1), 100_000)
     return RedisCluster(host=host, port=int(port), retry=retry, decode_responses=True, **settings)
 
 
