@@ -97,6 +97,11 @@ proptest! {
 }
 
 #[test]
+fn a_length_that_is_wrong_twice_is_told_alike_however_it_arrives() {
+    assert_eq!(decode(&[b"*x\r", b"x"]), decode(&[b"*x\rx"]));
+}
+
+#[test]
 fn a_line_is_cut_into_words_as_redis_does() {
     let cases: [(&str, &[&str]); 8] = [
         ("PING", &["PING"]),

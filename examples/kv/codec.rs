@@ -129,13 +129,14 @@ fn length_line(buffer: &[u8], start: usize, kind: u8, most: usize) -> Result<Opt
         let unfinished = rest.len() < MAX_LENGTH_LINE_BYTES;
         return if unfinished { Ok(None) } else { Err(malformed("a length without an end")) };
     };
-    if rest.get(digits + 1).is_some_and(|after| *after != b'\n') {
-        return Err(malformed("a length without an end"));
-    }
     let number = rest.get(..digits).filter(|digits| digits.iter().all(u8::is_ascii_digit));
     let number = number.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
     let number = number.filter(|number| *number <= most);
     let number = number.ok_or_else(|| malformed(format!("invalid length, expected 0 to {most}")))?;
+    // After the number: what is wrong is told alike, whether the byte behind the line has arrived with it or later.
+    if rest.get(digits + 1).is_some_and(|after| *after != b'\n') {
+        return Err(malformed("a length without an end"));
+    }
     Ok(Some((number, start + 1 + digits + LINE_END.len())))
 }
 
