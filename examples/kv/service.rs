@@ -7,7 +7,6 @@
 
 use bytes::Bytes;
 use eraft::{Node, NodeId, ProposeError, ReadError, Role, decode_reply, encode_command};
-use futures_util::{StreamExt, stream::FuturesOrdered};
 use redis_protocol::redis_keyslot;
 
 use super::{
@@ -50,32 +49,28 @@ impl Service {
     }
 
     async fn write_all(&self, run: &[Request], mut answer: impl FnMut(Frame)) {
-        let mut proposals: FuturesOrdered<_> =
-            run.iter().filter_map(Request::as_write).map(|command| self.write(command)).collect();
-        // A proposal is handed to the node when it is first polled, and these are polled in their order. Under tokio's
-        // budget one of them could be told to wait, and the next one pass it: hence without.
-        let all_replies = async {
-            while let Some(reply) = proposals.next().await {
-                answer(reply);
-            }
-        };
-        tokio::task::unconstrained(all_replies).await;
+        // A proposal takes its place in the log's order when it is made, whenever its reply is asked for.
+        let replies: Vec<_> = run.iter().filter_map(Request::as_write).map(|command| self.write(command)).collect();
+        for reply in replies {
+            answer(reply.await);
+        }
     }
 
-    async fn write(&self, command: &Command) -> Frame {
-        let command_bytes = match encode_command(command) {
-            Ok(bytes) => bytes,
-            Err(why) => return error(format!("ERR not written: {why}")),
-        };
-        let reply = match self.node.propose(command_bytes).await {
-            Ok(reply) => reply,
-            Err(refused) => return self.not_written(&refused, command.first_key()),
-        };
-        match decode_reply(&reply) {
-            Ok(Reply::Done) => Frame::SimpleString("OK".to_owned()),
-            Ok(Reply::Number(number)) => Frame::Integer(number),
-            Ok(Reply::Refused(why)) => error(why),
-            Err(why) => error(format!("ERR {why}")),
+    /// Proposes a command at once; its reply comes later.
+    fn write(&self, command: &Command) -> impl Future<Output = Frame> {
+        let proposed = encode_command(command).map(|bytes| self.node.propose(bytes));
+        async move {
+            let reply = match proposed {
+                Ok(proposal) => proposal.await,
+                Err(why) => return error(format!("ERR not written: {why}")),
+            };
+            match reply.map(|reply| decode_reply(&reply)) {
+                Ok(Ok(Reply::Done)) => Frame::SimpleString("OK".to_owned()),
+                Ok(Ok(Reply::Number(number))) => Frame::Integer(number),
+                Ok(Ok(Reply::Refused(why))) => error(why),
+                Ok(Err(why)) => error(format!("ERR {why}")),
+                Err(refused) => self.not_written(&refused, command.first_key()),
+            }
         }
     }
 
