@@ -13,24 +13,10 @@
 mod cluster;
 mod kv;
 
-use std::{path::Path, process::ExitCode, sync::Arc};
-
-use eraft::{ClusterId, Expected, Identity, NodeId, Storage, StorageError, file::FileStorage};
-
-struct Files;
-
-#[async_trait::async_trait]
-impl cluster::Backend for Files {
-    async fn create(&self, dir: &Path, cluster: ClusterId, node: NodeId) -> Result<Identity, StorageError> {
-        FileStorage::create(dir, cluster, node)
-    }
-
-    async fn open(&self, dir: &Path) -> Result<Arc<dyn Storage>, StorageError> {
-        Ok(Arc::new(FileStorage::open(dir, Expected::any())?))
-    }
-}
+use std::process::ExitCode;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    cluster::main(&Files).await
+    cluster::main::<cluster::InTheStore>(cluster::Backend { scheme: "file", name: "plain files", data: "eraft-data" })
+        .await
 }

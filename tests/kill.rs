@@ -1,10 +1,9 @@
 //! The kill test: real processes, killed at any moment under load; nothing acknowledged may be lost.
 //!
-//! Eight clients write unique keys with `SET` and count with `INCR`, each on a counter of its own and all on a shared
-//! one, and read that: no number that anyone was told may ever be followed by a lower one. Round by round one node is
+//! Eight clients write unique keys, and write, read and count on keys of all (`tests/load`). Round by round one node is
 //! killed with signal 9 (any node; the leader; all three), with writes in flight, and started again. After each round
-//! every acknowledged write must be there, all nodes must hold the same, and every counter must be at least the number
-//! of acknowledged `INCR`s and at most the number of attempts.
+//! every acknowledged write must be there, all nodes must hold the same, and what the clients were told of each shared key
+//! must be linearizable.
 //!
 //! `ERAFT_LONG=1` runs 30 rounds instead of 4; `ERAFT_SEED` repeats a run's choices.
 
@@ -20,16 +19,16 @@
     reason = "a test of real processes: real time, threads and files"
 )]
 
+mod history;
 mod load;
 mod processes;
 
 use std::time::Duration;
 
+use history::Checked;
 use load::Load;
-use processes::{Trio, wait_until};
+use processes::{Program, Trio};
 
-/// Writes that must be acknowledged in a round before its end.
-const ROUND_ACKS: u64 = 200;
 /// A snapshot every few hundred writes, many in a round; who was away for longer than that comes back by one.
 const MAX_LOG_BYTES: u64 = 20_000;
 const TRAILING_ENTRIES: u64 = 20;
@@ -54,7 +53,17 @@ struct Figures {
 }
 
 #[test]
-fn every_acknowledged_write_survives_kills_at_any_moment() {
+fn every_acknowledged_write_survives_kills_at_any_moment_and_histories_are_linearizable() {
+    kills(Program::FileNode);
+}
+
+#[cfg(feature = "rocksdb")]
+#[test]
+fn every_acknowledged_write_survives_kills_at_any_moment_on_rocksdb() {
+    kills(Program::RocksdbNode);
+}
+
+fn kills(program: Program) {
     let long = std::env::var_os("ERAFT_LONG").is_some();
     let seed = std::env::var("ERAFT_SEED").ok().map_or_else(|| fastrand::u64(..), |seed| seed.parse().unwrap());
     println!("seed {seed} (ERAFT_SEED repeats it)");
@@ -63,16 +72,16 @@ fn every_acknowledged_write_survives_kills_at_any_moment() {
     random.shuffle(&mut schedule);
 
     let dir = tempfile::tempdir().unwrap();
-    let mut trio = Trio::found(dir.path());
+    let mut trio = Trio::found_on(program, dir.path());
     trio.compact_often(MAX_LOG_BYTES, TRAILING_ENTRIES);
     trio.start();
     let mut leader = trio.leader();
     let mut load = Load::new(trio.addresses(), seed);
-    let mut figures = Figures::default();
+    let (mut figures, mut checked) = (Figures::default(), Checked::default());
     for (round, victim) in schedule.iter().enumerate() {
         leader = play(&mut trio, &mut load, *victim, &mut random, leader, &mut figures);
         let applied = trio.agree();
-        load.check(&trio.addresses());
+        checked += load.check();
         for node in &trio.nodes {
             let number = |name| node.number(name).unwrap_or_default();
             figures.snapshots_taken += number("snapshots_taken");
@@ -80,9 +89,10 @@ fn every_acknowledged_write_survives_kills_at_any_moment() {
         }
         println!("round {}: {victim:?} killed; all agree at {applied}; node {} leads", round + 1, leader.0 + 1);
     }
+    load.conclude();
     println!(
-        "kill test: {} rounds, {} kills, {} of them the leader with writes in flight; {} writes acknowledged, {} with an \
-         unknown outcome; {} leader changes; {} snapshots taken, {} received; term {}",
+        "kill test of {program:?}: {} rounds, {} kills, {} of them the leader with writes in flight; {} writes acknowledged, {} with an \
+         unknown outcome; {checked}; {} leader changes; {} snapshots taken, {} received; term {}",
         schedule.len(),
         figures.kills,
         figures.leader_kills_in_flight,
@@ -114,7 +124,7 @@ fn play(
     figures: &mut Figures,
 ) -> (usize, u64) {
     let running = load.start();
-    wait_until("writes before the kill", || (running.acknowledged() >= ACKS_BEFORE_KILL).then_some(()));
+    running.wait_for_writes("writes before the kill", ACKS_BEFORE_KILL);
     std::thread::sleep(Duration::from_millis(random.u64(0..50)));
     let (leader, _) = trio.leader();
     let killed: Vec<usize> = match victim {
@@ -131,13 +141,12 @@ fn play(
     figures.leader_kills_in_flight += u64::from(in_flight && killed.contains(&leader));
     if victim != Victim::Everyone {
         // The other two go on alone for a while.
-        let alone = running.acknowledged() + ACKS_BEFORE_KILL;
-        wait_until("two of three go on", || (running.acknowledged() >= alone).then_some(()));
+        running.wait_for_writes("two of three go on", ACKS_BEFORE_KILL);
     }
     for place in &killed {
         trio.nodes[*place].start();
     }
-    wait_until("200 writes in this round", || (running.acknowledged() >= ROUND_ACKS).then_some(()));
+    running.wait_for_load();
     running.stop(load);
     let after = trio.leader();
     figures.leader_changes += u64::from(after != before);

@@ -22,7 +22,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use processes::{Client, Mounted, Reply, Trio, alone, free_base_port, init, refused};
+use processes::{AtLeader, Mounted, Reply, Trio, alone, free_base_port, init, refused};
 
 /// Every file under `dir`, with its bytes.
 fn contents(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -68,8 +68,7 @@ fn a_second_process_on_a_directory_is_told_who_has_it_and_leaves_the_first_alone
     says(&text, &["another process runs on", &data, &format!("{data}/LOCK"), "end that one first"]);
     let text = refused(dir.path(), &["--data", "data"]);
     says(&text, &["a process already runs on data/n1", "data/n1/LOCK", "end it first"]);
-    let mut client = Client::connect(&trio.nodes[leader].client, std::time::Duration::from_secs(10)).unwrap();
-    assert_eq!(client.call(&["SET", "k", "v"]).unwrap(), Reply::Status("OK".into()));
+    assert_eq!(AtLeader::of(&trio).call(&["SET", "k", "v"]), Reply::Status("OK".into()));
 }
 
 #[test]
@@ -136,13 +135,19 @@ fn a_directory_that_others_may_write_to_is_refused() {
     assert_eq!(contents(&dir.path().join("data")), before);
 }
 
+/// The first segment of the log in a node's directory; what is spare is none of it.
+fn segment(data: &Path) -> PathBuf {
+    let mut files = fs::read_dir(data.join("state")).unwrap().map(|file| file.unwrap().path());
+    files.find(|path| path.extension().is_some_and(|extension| extension == "wal")).unwrap()
+}
+
 #[test]
 fn links_in_the_place_of_a_directory_or_a_file_are_not_followed() {
     let dir = tempfile::tempdir().unwrap();
     founded(dir.path());
     let before = contents(&dir.path().join("data"));
-    let segment = fs::read_dir(dir.path().join("data/n1/state")).unwrap().next().unwrap().unwrap().file_name();
-    let segment = format!("data/n1/state/{}", segment.to_string_lossy());
+    let segment = segment(&dir.path().join("data/n1"));
+    let segment = format!("data/n1/state/{}", segment.file_name().unwrap().to_str().unwrap());
     for path in ["data/n1", "data/n1/state", "data/n1/snapshot", "data/n1/LOCK", &segment] {
         let (path, away) = (dir.path().join(path), dir.path().join("away"));
         fs::rename(&path, &away).unwrap();
@@ -237,7 +242,7 @@ fn a_damaged_node_says_so_and_ends_and_keeps_its_bytes() {
     let dir = tempfile::tempdir().unwrap();
     let mut node = alone(dir.path());
     node.kill();
-    let segment = fs::read_dir(node.data.join("state")).unwrap().next().unwrap().unwrap().path();
+    let segment = segment(&node.data);
     let mut bytes = fs::read(&segment).unwrap();
     bytes.truncate(bytes.len() / 2);
     fs::write(&segment, &bytes).unwrap();

@@ -23,10 +23,15 @@ mod processes;
 use processes::{Client, Reply, alone, file_node};
 
 /// Where the options are, and what they are called.
-const OPTIONS: [(&str, &str); 4] = [
+const OPTIONS: [(&str, &str); 9] = [
     ("raft-node/src/options.rs", "Options"),
     ("transport-grpc/src/options.rs", "GrpcOptions"),
     ("storage-file/src/options.rs", "FileOptions"),
+    ("storage-rocksdb/src/options.rs", "RocksOptions"),
+    ("storage-s3/src/options.rs", "S3Options"),
+    ("storage-s3/src/options.rs", "RetryOptions"),
+    ("storage-s3/src/options.rs", "CollectOptions"),
+    ("storage-s3/src/connection.rs", "BucketOptions"),
     ("storage-kit/src/options.rs", "GroupCommitOptions"),
 ];
 

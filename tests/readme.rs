@@ -22,24 +22,26 @@ use std::process::Command;
 mod processes;
 mod readme_sessions;
 
+use processes::Program;
 use readme_sessions::masks::{Cast, masked};
 use readme_sessions::{Session, Stage, sessions};
 
 const STARTER: &str = "cargo run --release --example file_node";
+const S3_STARTER: &str = "cargo run --release --features s3 --example s3_node -- --demo-s3";
 
 #[test]
 fn the_sessions_print_what_readme_says() {
-    let readme = readme();
-    let script = sessions(&readme);
+    let script = sessions(&readme());
     assert_eq!(script[0].typed[0].command, STARTER, "README's first session starts the example");
-    if !redis_cli_is_here() {
-        return;
-    }
-    let mut stage = Stage::set(&script);
-    for session in &script {
-        play(&mut stage, session);
-    }
-    stage.end();
+    play("the_sessions_print_what_readme_says", Program::FileNode, STARTER, &script);
+}
+
+/// Built where `s3_node` is.
+#[cfg(feature = "s3")]
+#[test]
+fn the_session_on_a_bucket_prints_what_readme_says() {
+    let script = sessions(&readme());
+    play("the_session_on_a_bucket_prints_what_readme_says", Program::S3Node, S3_STARTER, &script);
 }
 
 #[test]
@@ -73,12 +75,33 @@ fn a_session_is_read_as_it_is_written() {
     assert_eq!(script[1].goes_on, ["goes on"]);
 }
 
-fn play(stage: &mut Stage, session: &Session) {
+/// What is typed and printed from this starter on, until README starts another cluster.
+fn act<'a>(script: &'a [Session], starter: &str) -> &'a [Session] {
+    let begins = |session: &Session| session.typed.first().is_some_and(|typed| typed.command.starts_with("cargo run"));
+    let is_it = |session: &Session| session.typed.first().is_some_and(|typed| typed.command == starter);
+    let from = script.iter().position(is_it).unwrap_or_else(|| panic!("README does not type `{starter}`"));
+    let rest = &script[from..];
+    &rest[..1 + rest[1..].iter().position(begins).unwrap_or(rest.len() - 1)]
+}
+
+fn play(test: &str, program: Program, starter: &str, script: &[Session]) {
+    if !redis_cli_is_here(test) {
+        return;
+    }
+    let script = act(script, starter);
+    let mut stage = Stage::set(program, script);
+    for session in script {
+        play_session(&mut stage, session);
+    }
+    stage.end();
+}
+
+fn play_session(stage: &mut Stage, session: &Session) {
     stage.expect_first_terminal(&session.goes_on);
     for typed in &session.typed {
         let words: Vec<&str> = typed.command.split_whitespace().collect();
         match words.as_slice() {
-            _ if typed.command == STARTER => stage.start(typed),
+            _ if [STARTER, S3_STARTER].contains(&&*typed.command) => stage.start(typed),
             ["redis-cli", ..] => stage.ask(typed),
             ["kill", "-9", pid] => stage.kill(pid),
             [program, "run", "--data", data] if program.ends_with("/file_node") => stage.bring_back(data, typed),
@@ -91,12 +114,12 @@ fn readme() -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
 }
 
-fn redis_cli_is_here() -> bool {
+fn redis_cli_is_here(test: &str) -> bool {
     let here = Command::new("redis-cli").arg("--version").output().is_ok_and(|output| output.status.success());
     let required = std::env::var("ERAFT_REQUIRE").is_ok_and(|list| list.split(',').any(|name| name == "redis-tools"));
     assert!(here || !required, "redis-tools is required, and not here");
     if !here {
-        println!("SKIPPED the_sessions_print_what_readme_says: no redis-tools (redis-cli)");
+        println!("SKIPPED {test}: no redis-tools (redis-cli)");
     }
     here
 }

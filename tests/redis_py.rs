@@ -1,7 +1,7 @@
 //! A session with redis-py's cluster client: every command, at any node, and a kill of the leader in the middle.
 //!
 //! The client is not ours, knows a real Redis cluster, and is what many services would speak through; its own retries must
-//! be enough. `tests/redis_py/session.py` is what it says; `tests/redis_py/install.py` brings it.
+//! be enough. `tests/redis_py/session.py` is what it says; `xtask/from_pypi.py` brings it.
 
 #![allow(
     clippy::unwrap_used,
@@ -33,8 +33,9 @@ fn interpreter(test: &str) -> Option<PathBuf> {
     let built = std::env::current_exe().unwrap();
     // Beside what cargo has built: it stays for the next run, which then needs no network.
     let place = built.ancestors().nth(3).unwrap().join("redis-py");
-    let installer = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/redis_py/install.py");
-    let installed = Command::new("python3").arg(installer).arg(&place).stdin(Stdio::null()).output();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (installer, wanted) = (root.join("xtask/from_pypi.py"), root.join("tests/redis_py/requirements.txt"));
+    let installed = Command::new("python3").arg(installer).arg(wanted).arg(&place).stdin(Stdio::null()).output();
     let why = match installed {
         Ok(output) if output.status.success() => return Some(place.join("bin/python")),
         Ok(output) => String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or("no message").to_owned(),

@@ -43,8 +43,12 @@ fn redis_cli_writes_and_reads_at_any_node_before_and_after_a_kill() {
     let ports: Vec<String> =
         trio.addresses().iter().map(|address| address.rsplit_once(':').unwrap().1.into()).collect();
     let cli = |port: &str, arguments: &[&str]| {
-        let output = Command::new("redis-cli").args(["-c", "-p", port]).args(arguments).output().unwrap();
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        // On a machine that stalls nobody may lead for a moment.
+        wait_until("a reply of a leader", || {
+            let output = Command::new("redis-cli").args(["-c", "-p", port]).args(arguments).output().unwrap();
+            let said = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+            (!said.starts_with("CLUSTERDOWN")).then_some(said)
+        })
     };
     for (place, port) in ports.iter().enumerate() {
         let value = format!("hello {place}");

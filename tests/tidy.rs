@@ -20,11 +20,10 @@ const MAX_FILE_LINES: usize = 500;
 const MAX_FUNCTION_LINES: usize = 70;
 
 /// All that the core may depend on: nothing that could reach a disk, a socket, a clock, a thread or a source of randomness.
-const CORE_MAY_USE: [&str; 11] = [
+const CORE_MAY_USE: [&str; 10] = [
     "async-trait",
     "bytes",
     "fastrand", // a generator that is seeded from `Config`; its global functions are banned by clippy.toml
-    "futures-channel",
     "futures-core",
     "futures-util",
     "rmp-serde",
@@ -33,6 +32,10 @@ const CORE_MAY_USE: [&str; 11] = [
     "thiserror",
     "xxhash-rust",
 ];
+
+/// What only its feature brings: the client of object storage, its TLS, the tests' S3 server, RocksDB.
+const OPTIONAL: [&str; 8] =
+    ["object_store", "reqwest", "rustls", "aws-lc-rs", "s3s", "s3s-fs", "eraft-s3-stand-in", "librocksdb-sys"];
 
 /// Words that say that something is missing; written in two halves, so that this file does not bear them.
 const LEFT_BEHIND: [(&str, &str); 7] = [
@@ -84,6 +87,47 @@ fn the_core_depends_on_nothing_that_acts() {
     let offenders: Vec<_> =
         dependencies(&manifest).into_iter().filter(|name| !CORE_MAY_USE.contains(&&**name)).collect();
     assert!(offenders.is_empty(), "raft-core/Cargo.toml may not depend on {offenders:?}; allowed are {CORE_MAY_USE:?}");
+}
+
+/// What a plain `cargo build` and `cargo test` compile, and what the core does, as cargo itself resolves it: neither RocksDB nor
+/// a client of object storage with its TLS stack, which only their features bring.
+#[test]
+fn neither_the_core_nor_the_default_build_reaches_object_storage_or_rocksdb() {
+    let default = [&[][..], &["--package", "eraft-core", "--all-features"]];
+    for args in default {
+        let found = reached(args);
+        assert!(found.iter().any(|name| name == "bytes"), "cargo tells of nothing: {found:?}");
+        let offenders: Vec<_> = found.iter().filter(|name| OPTIONAL.contains(&name.as_str())).collect();
+        assert!(offenders.is_empty(), "cargo tree {args:?} reaches {offenders:?}");
+    }
+    let with_s3 = reached(&["--package", "eraft", "--features", "s3"]);
+    for name in ["object_store", "rustls"] {
+        assert!(
+            with_s3.iter().any(|found| found == name),
+            "this test looks for {name}, which the feature does not bring"
+        );
+    }
+}
+
+/// The names of all packages that would be compiled for these, tests and build scripts included.
+fn reached(args: &[&str]) -> Vec<String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args([
+        "tree",
+        "--offline",
+        "--locked",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}",
+        "--edges",
+        "normal,build,dev",
+    ]);
+    let tree = command.args(args).current_dir(root()).output().expect("cargo tells what depends on what");
+    assert!(tree.status.success(), "cargo tree: {}", String::from_utf8_lossy(&tree.stderr));
+    let text = String::from_utf8(tree.stdout).unwrap();
+    text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
 
 /// A `HashMap` iterates in an order that differs from run to run, and with it would the core's messages.

@@ -91,7 +91,8 @@ pub trait Env: Send + Sync {
 /// A store that is open. Dropping it without [`Engine::close`] is allowed.
 #[async_trait]
 pub trait Engine: Send + Sync {
-    /// The handle of one group. Without many groups, only that of group 0 is asked for.
+    /// The handle of one group, which begins blank; `Locked` while another handle of it is neither closed nor dropped.
+    /// Without many groups, only that of group 0 is asked for.
     async fn group(&self, id: GroupId) -> Result<Arc<dyn Storage>>;
 
     /// The groups that anything was ever saved in, in order.

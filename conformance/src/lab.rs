@@ -67,9 +67,12 @@ impl Lab {
 
     /// The store at the location, which nobody has open: its group 0.
     pub async fn open(&mut self) -> Handle {
-        let opened = self.env.open(Expected::exactly(CLUSTER, NODE)).await;
-        self.engine = Some(opened.expect("opening the store"));
-        self.group(0).await
+        self.try_open().await.expect("opening the store")
+    }
+
+    pub(crate) async fn try_open(&mut self) -> Result<Handle> {
+        let engine = self.env.open(Expected::exactly(CLUSTER, NODE)).await?;
+        self.engine.insert(engine).group(GroupId::ZERO).await
     }
 
     /// Closes and opens again. (The ancestor's `Copy` of its persister.)
@@ -81,16 +84,24 @@ impl Lab {
 
     /// Closes the engine, whatever handles are still around.
     pub async fn close(&mut self) {
-        let engine = self.engine.take().expect("a case closes what it opened");
-        engine.close().await.expect("closing the engine");
+        self.try_close().await.expect("closing the engine");
+    }
+
+    pub(crate) async fn try_close(&mut self) -> Result<()> {
+        self.engine.take().expect("a case closes what it opened").close().await
     }
 
     /// Closes an engine that has failed, whatever it says to that, and opens again.
     pub async fn reopen_after_failure(&mut self) -> Handle {
+        self.close_failed().await;
+        self.open().await
+    }
+
+    /// Closes an engine that has failed, whatever it says to that.
+    pub async fn close_failed(&mut self) {
         if let Some(engine) = self.engine.take() {
             let _failed_before = engine.close().await;
         }
-        self.open().await
     }
 
     /// Drops the engine without closing it.

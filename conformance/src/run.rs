@@ -16,9 +16,9 @@ use crate::{Capability, Env, Lab};
 pub type MakeEnv<'a> = &'a dyn Fn(u64) -> Box<dyn Env>;
 
 /// How many seeds a case runs under, unless `ERAFT_SEEDS` says otherwise; `ERAFT_SEED` gives the only one.
-const SEEDS: u64 = 4;
+pub const SEEDS: u64 = 4;
 /// After this a case counts as stuck: a receipt that never resolves must not hang a build.
-const STUCK_AFTER: Duration = Duration::from_secs(120);
+const STUCK_AFTER: Duration = Duration::from_secs(250);
 
 /// One promise, as something that can be run.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +60,7 @@ pub enum Outcome {
 impl Case {
     /// Runs the case under every seed, until it fails.
     pub fn run(&self, env: MakeEnv<'_>) -> Outcome {
-        self.run_under(seeds(), env)
+        self.run_under(seeds(SEEDS), env)
     }
 
     /// The same under these seeds.
@@ -77,8 +77,13 @@ impl Case {
 
     /// Runs the case as a test: panics where it fails, and says so where it is skipped.
     pub fn test(&self, env: MakeEnv<'_>) {
+        self.test_under(SEEDS, env);
+    }
+
+    /// The same where a seed is dear: under so many of them, unless the environment says otherwise.
+    pub fn test_under(&self, by_default: u64, env: MakeEnv<'_>) {
         let required = std::env::var("ERAFT_REQUIRE").unwrap_or_default();
-        match self.verdict(self.run(env), &required) {
+        match self.verdict(self.run_under(seeds(by_default), env), &required) {
             Ok(None) => {}
             Ok(Some(skipped)) => println!("{skipped}"),
             Err(failed) => panic!("{failed}"),
@@ -115,7 +120,7 @@ impl Case {
         let ran = catch_unwind(AssertUnwindSafe(|| {
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(2)
-                .enable_time()
+                .enable_all()
                 .build()
                 .expect("a runtime for the case");
             runtime.block_on(async {
@@ -134,15 +139,15 @@ impl Case {
 }
 
 /// The seeds that the environment asks for.
-fn seeds() -> Vec<u64> {
+fn seeds(by_default: u64) -> Vec<u64> {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     match number("ERAFT_SEED") {
         Some(seed) => vec![seed],
-        None => (1..=number("ERAFT_SEEDS").unwrap_or(SEEDS).max(1)).collect(),
+        None => (1..=number("ERAFT_SEEDS").unwrap_or(by_default).max(1)).collect(),
     }
 }
 
-fn message(panic: &(dyn std::any::Any + Send)) -> String {
+pub(crate) fn message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     text.unwrap_or("a panic without a message").to_owned()
 }

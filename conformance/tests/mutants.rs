@@ -34,8 +34,7 @@ fn failures(bug: Option<Bug>) -> Vec<(&'static Case, String)> {
 
 /// Whether a case goes without crashes and faults.
 fn is_plain(case: &Case) -> bool {
-    // The random walk crashes wherever that is declared.
-    case.needs.iter().all(|need| *need == Capability::ManyGroups) && case.topic != "random"
+    case.needs.iter().all(|need| *need == Capability::ManyGroups)
 }
 
 #[test]

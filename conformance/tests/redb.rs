@@ -13,7 +13,7 @@ mod backend;
 #[path = "../examples/redb/env/mod.rs"]
 mod env;
 
-use eraft_conformance::{Capabilities, Outcome, cases, crash_states};
+use eraft_conformance::{Capabilities, Outcome, cases, crash_states, sweep};
 
 eraft_conformance::conformance!(env::RedbEnv::new);
 
@@ -32,4 +32,12 @@ fn nothing_acknowledged_is_lost_in_any_crash_state_and_the_next() {
     let report = crash_states::run(&env::OnJournal, &plan).unwrap_or_else(|failure| panic!("{failure}"));
     println!("{report}");
     assert!(plan.only.is_some() || report.total() > 100, "{report}");
+}
+
+#[test]
+fn whichever_call_of_its_file_fails_nothing_acknowledged_is_lost() {
+    let plan = sweep::Plan::from_env(16);
+    let report = sweep::run(&env::OnFaultyFile, &plan).unwrap_or_else(|failure| panic!("{failure}"));
+    println!("{report}");
+    assert!(plan.only.is_some() || report.by_fault()[&sweep::Fault::Io].0 > 20, "{report}");
 }

@@ -32,7 +32,7 @@ pub struct Init {
 /// # Errors
 /// The directory is there already, the voters are not a cluster that this node belongs to, or the disk failed. Nothing
 /// is left of it then.
-pub async fn init(backend: &dyn Backend, init: Init) -> anyhow::Result<()> {
+pub async fn init(backend: Backend, init: Init) -> anyhow::Result<()> {
     let id = NodeId(init.id);
     let founders = members::founders(&init.voters)?;
     ensure!(founders.is_voter(id), "--voters does not name node {id}: every founder, this one too, is in the list");
@@ -54,7 +54,7 @@ pub async fn init(backend: &dyn Backend, init: Init) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// As [`init`].
-pub async fn init_three(backend: &dyn Backend, data: &Path, voters: &[Voter]) -> anyhow::Result<()> {
+pub async fn init_three(backend: Backend, data: &Path, voters: &[Voter]) -> anyhow::Result<()> {
     let founders = members::founders(voters)?;
     let staging = Staging::begin(data)?;
     staging::create_private_dir(&staging.path())?;
@@ -69,13 +69,7 @@ pub fn node_dir(data: &Path, id: NodeId) -> PathBuf {
     data.join(format!("n{id}"))
 }
 
-async fn found(
-    backend: &dyn Backend,
-    dir: &Path,
-    id: NodeId,
-    founders: &ConfState,
-    cluster: &str,
-) -> anyhow::Result<()> {
+async fn found(backend: Backend, dir: &Path, id: NodeId, founders: &ConfState, cluster: &str) -> anyhow::Result<()> {
     backend.create(dir, founders.founding_cluster_id(cluster), id).await?;
     let storage = backend.open(dir).await?;
     eraft::bootstrap(&*storage, founders).await.with_context(|| format!("cannot found node {id}"))?;

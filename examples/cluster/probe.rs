@@ -10,7 +10,8 @@ use redis_protocol::{
 use tokio::net::TcpStream;
 use tokio_util::codec::Framed;
 
-const TIMEOUT: Duration = Duration::from_millis(500);
+/// Long enough for a busy machine: one who is dead refuses at once.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a node told of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use super::{Backend, init, members, members::Voter, program};
 ///
 /// # Errors
 /// No store can be read, one is missing or in use, or one is in the place of another.
-pub async fn recall(backend: &dyn Backend, data: &Path, nodes: u16) -> anyhow::Result<Vec<Voter>> {
+pub async fn recall(backend: Backend, data: &Path, nodes: u16) -> anyhow::Result<Vec<Voter>> {
     let mut found: Vec<(PathBuf, Vec<Voter>)> = Vec::new();
     let mut refused: Vec<(PathBuf, StorageError)> = Vec::new();
     let mut cluster = None;

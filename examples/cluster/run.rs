@@ -13,7 +13,9 @@ use eraft::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Backend, compaction::Compaction, members, members::Addresses, monitoring::Monitoring, program, say};
+use super::{
+    Backend, Snapshots, compaction::Compaction, members, members::Addresses, monitoring::Monitoring, program, say,
+};
 use crate::kv;
 
 /// How long a node may take to end in order.
@@ -21,12 +23,14 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Runs one node.
 #[derive(Debug, clap::Args)]
-pub struct Run {
+pub struct Run<S: Snapshots> {
     /// The node's data directory.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
     #[command(flatten)]
     pub compaction: Compaction,
+    #[command(flatten)]
+    pub snapshots: S,
     #[command(flatten)]
     pub monitoring: Monitoring,
     /// Ends when standard input, a pipe, is closed; the starter holds its other end, and so ends its nodes by dying.
@@ -38,7 +42,7 @@ pub struct Run {
 ///
 /// # Errors
 /// It cannot start, or it ended by itself: the text says why and what to do.
-pub async fn run(backend: &dyn Backend, run: Run) -> anyhow::Result<()> {
+pub async fn run<S: Snapshots>(backend: Backend, run: Run<S>) -> anyhow::Result<()> {
     let pages = run.monitoring.start().await?;
     let storage = open(backend, &run).await?;
     let state = storage.read_raft_state().await?;
@@ -84,14 +88,19 @@ pub async fn run(backend: &dyn Backend, run: Run) -> anyhow::Result<()> {
     ended
 }
 
-async fn open(backend: &dyn Backend, run: &Run) -> anyhow::Result<Arc<dyn Storage>> {
+async fn open<S: Snapshots>(backend: Backend, run: &Run<S>) -> anyhow::Result<Arc<dyn Storage>> {
     let (data, program) = (run.data.display(), program());
-    backend.open(&run.data).await.map_err(|refused| match refused.kind() {
+    let all_lost = S::RESTORE.map(|task| {
+        format!(". Where most of the voters are lost, begin a new cluster from the bucket:\n  {program} {task} --help")
+    });
+    let all_lost = all_lost.unwrap_or_default();
+    backend.open_whole(&run.data, &run.snapshots).await.map_err(|refused| match refused.kind() {
         StorageErrorKind::NotInitialised => anyhow!(
             "{data} holds no node ({refused}). A blank directory never starts by itself, because it cannot know \
              whether it is a new member or one that lost its disk. If this is a new member of a new cluster, found it, \
              once:\n  {program} init --data {data} --id ID --voters 1=PEER_ADDR/CLIENT_ADDR,2=..,3=..\n\
-             If it is a voter whose disk was lost, do not: it has forgotten its votes and what it acknowledged"
+             If it is a voter whose disk was lost, do not: it has forgotten its votes and what it acknowledged. The \
+             others go on without it as long as they are a majority{all_lost}"
         ),
         StorageErrorKind::Locked => anyhow!("another process runs on {data}: end that one first ({refused})"),
         _ => anyhow!(refused),

@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use super::{
-    Backend,
+    Backend, Snapshots,
     compaction::Compaction,
     init,
     members::{Addresses, Voter},
@@ -47,9 +47,9 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Starts three nodes.
 #[derive(Debug, clap::Args)]
-pub struct Start {
+pub struct Start<S: Snapshots> {
     /// Where the nodes keep their data; it is made at the first start and found again at the next.
-    #[arg(long, value_name = "DIR", default_value = "eraft-data")]
+    #[arg(long, value_name = "DIR")]
     data: PathBuf,
     /// Clients of the nodes connect to this port and the two after it [default: 7001]; peers to those 100 above. They
     /// become part of the cluster at the first start.
@@ -58,6 +58,8 @@ pub struct Start {
     #[command(flatten)]
     compaction: Compaction,
     #[command(flatten)]
+    snapshots: S,
+    #[command(flatten)]
     monitoring: Monitoring,
 }
 
@@ -65,7 +67,7 @@ pub struct Start {
 ///
 /// # Errors
 /// The cluster cannot be founded or found again, a port is taken, or every node has ended.
-pub async fn start(backend: &dyn Backend, start: Start) -> anyhow::Result<()> {
+pub async fn start<S: Snapshots>(backend: Backend, mut start: Start<S>) -> anyhow::Result<()> {
     // From here on a signal is kept until it is looked at, so that none can fall between two steps.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -76,8 +78,10 @@ pub async fn start(backend: &dyn Backend, start: Start) -> anyhow::Result<()> {
     for one in &monitoring {
         one.listen().await?;
     }
-    let mut cluster = Cluster::spawn(start.data, start.compaction, monitoring, voters)?;
-    cluster.introduce(fresh);
+    let first_client = voters.first().map_or_else(String::new, |voter| voter.addresses.client.clone());
+    let said = start.snapshots.serve(&start.data, &first_client)?;
+    let mut cluster = Cluster::spawn(start.data, start.compaction, start.snapshots, monitoring, voters)?;
+    cluster.introduce(backend, fresh, said.as_deref());
     let stopped = tokio::select! {
         _ = interrupt.recv() => Ok(()),
         _ = terminate.recv() => Ok(()),
@@ -87,7 +91,7 @@ pub async fn start(backend: &dyn Backend, start: Start) -> anyhow::Result<()> {
     stopped
 }
 
-async fn find_or_found(backend: &dyn Backend, start: &Start) -> anyhow::Result<(bool, Vec<Voter>)> {
+async fn find_or_found<S: Snapshots>(backend: Backend, start: &Start<S>) -> anyhow::Result<(bool, Vec<Voter>)> {
     let data = &start.data;
     staging::clear_abandoned(data)?;
     if staging::is_blank(data)? {
@@ -140,9 +144,10 @@ async fn ports_are_free(voters: &[Voter]) -> anyhow::Result<()> {
 }
 
 /// The nodes, and what is known of them.
-struct Cluster {
+struct Cluster<S> {
     data: PathBuf,
     compaction: Compaction,
+    snapshots: S,
     members: Vec<Member>,
     children: JoinSet<(NodeId, std::io::Result<ExitStatus>)>,
     leader: Option<(NodeId, u64)>,
@@ -159,15 +164,16 @@ struct Member {
     lifeline: Option<ChildStdin>,
 }
 
-impl Cluster {
+impl<S: Snapshots> Cluster<S> {
     fn spawn(
         data: PathBuf,
         compaction: Compaction,
+        snapshots: S,
         monitoring: Vec<Monitoring>,
         voters: Vec<Voter>,
-    ) -> anyhow::Result<Cluster> {
-        let mut cluster =
-            Cluster { data, compaction, members: Vec::new(), children: JoinSet::new(), leader: None, taught: false };
+    ) -> anyhow::Result<Cluster<S>> {
+        let (members, children) = (Vec::new(), JoinSet::new());
+        let mut cluster = Cluster { data, compaction, snapshots, members, children, leader: None, taught: false };
         for (Voter { id, addresses }, monitoring) in voters.into_iter().zip(monitoring) {
             let mut command = Command::new(std::env::current_exe()?);
             command
@@ -176,7 +182,9 @@ impl Cluster {
                 .arg("--data")
                 .arg(init::node_dir(&cluster.data, id))
                 .args(cluster.compaction.flags())
-                .args(monitoring.flags());
+                .args(cluster.snapshots.flags())
+                .args(monitoring.flags())
+                .envs(cluster.snapshots.environment());
             command.stdin(Stdio::piped()).process_group(0).kill_on_drop(true);
             let mut child = command.spawn().with_context(|| format!("cannot start node {id}"))?;
             let (pid, lifeline) = (child.id(), child.stdin.take());
@@ -186,15 +194,18 @@ impl Cluster {
         Ok(cluster)
     }
 
-    fn introduce(&self, fresh: bool) {
+    fn introduce(&self, backend: Backend, fresh: bool, said: Option<&str>) {
         let state = if fresh { "founded now" } else { "found again" };
-        say(format_args!("eRaft: three nodes, data in {} ({state})\n", self.data.display()));
+        say(format_args!("eRaft: three nodes on {}, data in {} ({state})\n", backend.name, self.data.display()));
         for Member { id, client, pid, .. } in &self.members {
             let (pid, data) = (pid.unwrap_or_default(), init::node_dir(&self.data, *id));
             say(format_args!("  node {id}   clients {client}   pid {pid:<7}   data {}", data.display()));
         }
         for (id, url) in self.members.iter().filter_map(|member| Some((member.id, member.monitoring.url()?))) {
             say(format_args!("  node {id}   {url}, and /healthz, /readyz"));
+        }
+        if let Some(said) = said {
+            say(format_args!("  {said}"));
         }
         say("");
     }
@@ -219,10 +230,12 @@ impl Cluster {
     }
 
     fn restart(&self, id: NodeId) -> String {
-        let mut command = format!("{} run --data {}", program(), init::node_dir(&self.data, id).display());
+        let environment = self.snapshots.environment().into_iter();
+        let mut command: String = environment.map(|(name, value)| format!("{name}={value} ")).collect();
+        command.push_str(&format!("{} run --data {}", program(), init::node_dir(&self.data, id).display()));
         let member = self.members.iter().find(|member| member.id == id);
         let monitoring = member.map_or_else(Vec::new, |member| member.monitoring.flags());
-        for flag in self.compaction.flags().into_iter().chain(monitoring) {
+        for flag in self.compaction.flags().into_iter().chain(self.snapshots.flags()).chain(monitoring) {
             command.push(' ');
             command.push_str(&flag);
         }

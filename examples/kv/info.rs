@@ -60,11 +60,14 @@ fn info(section: Option<&str>, status: &NodeStatus, store: &Store) -> String {
     let sections = [
         ("server", server(status)),
         ("raft", raft(status)),
+        ("storage", lines("Storage", &status.storage_facts)),
         ("cluster", lines("Cluster", &[("cluster_enabled", "1".to_owned())])),
         ("keyspace", keyspace(store)),
     ];
     let every = matches!(section, None | Some("all" | "default" | "everything"));
     let wanted = sections.into_iter().filter(|(name, _)| every || section == Some(name));
+    // A store that tells nothing of itself has no section.
+    let wanted = wanted.filter(|(name, _)| *name != "storage" || !status.storage_facts.is_empty());
     wanted.map(|(_, lines)| lines).collect::<Vec<_>>().join("\r\n")
 }
 

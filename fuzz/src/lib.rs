@@ -26,6 +26,12 @@ mod kv;
 pub mod memory;
 mod metadata;
 mod peer;
+#[cfg(feature = "rocksdb")]
+mod rocksdb_log;
+#[cfg(feature = "rocksdb")]
+mod rocksdb_seeds;
+#[cfg(feature = "rocksdb")]
+mod rocksdb_values;
 pub mod seeds;
 mod segment;
 mod snapshot_file;
@@ -33,6 +39,10 @@ mod snapshot_file;
 pub use kv::{command, pieces, request};
 pub use metadata::{metadata, record};
 pub use peer::{message, snapshot_stream};
+#[cfg(feature = "rocksdb")]
+pub use rocksdb_log::rocksdb_log;
+#[cfg(feature = "rocksdb")]
+pub use rocksdb_values::{rocksdb_rows, rocksdb_value};
 pub use segment::segment;
 pub use snapshot_file::snapshot_file;
 
@@ -40,7 +50,7 @@ pub use snapshot_file::snapshot_file;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Every target by the name of its binary.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: &[(&str, Target)] = &[
     ("segment", segment),
     ("record", record),
     ("snapshot_file", snapshot_file),
@@ -50,4 +60,10 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("request", request),
     ("command", command),
     ("pieces", pieces),
+    #[cfg(feature = "rocksdb")]
+    ("rocksdb_log", rocksdb_log),
+    #[cfg(feature = "rocksdb")]
+    ("rocksdb_value", rocksdb_value),
+    #[cfg(feature = "rocksdb")]
+    ("rocksdb_rows", rocksdb_rows),
 ];

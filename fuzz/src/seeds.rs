@@ -21,7 +21,7 @@ use super::{
 
 /// The seeds of every target, by its name.
 pub fn seeds() -> BTreeMap<&'static str, Vec<Vec<u8>>> {
-    BTreeMap::from([
+    let seeds = BTreeMap::from([
         ("segment", segments()),
         ("record", vec![saves(), removal(), checkpoint(&LogOutline::default())]),
         ("snapshot_file", snapshot_files()),
@@ -31,7 +31,10 @@ pub fn seeds() -> BTreeMap<&'static str, Vec<Vec<u8>>> {
         ("request", requests()),
         ("command", commands()),
         ("pieces", pieces()),
-    ])
+    ]);
+    #[cfg(feature = "rocksdb")]
+    let seeds = seeds.into_iter().chain(super::rocksdb_seeds::seeds()).collect();
+    seeds
 }
 
 fn conf() -> ConfState {
@@ -41,17 +44,17 @@ fn conf() -> ConfState {
     conf
 }
 
-fn meta() -> SnapshotMeta {
+pub(crate) fn meta() -> SnapshotMeta {
     SnapshotMeta { last: EntryId::new(1, 2), conf_state: conf() }
 }
 
-fn entries() -> Vec<Entry> {
+pub(crate) fn entries() -> Vec<Entry> {
     let config = Entry { kind: EntryKind::Config, ..Entry::command(Term(1), LogIndex(1), codec::encode(&conf())) };
     let noop = Entry { kind: EntryKind::Noop, ..Entry::command(Term(2), LogIndex(3), "") };
     vec![config, Entry::command(Term(1), LogIndex(2), "two"), noop]
 }
 
-fn hard_state() -> HardState {
+pub(crate) fn hard_state() -> HardState {
     HardState { term: Term(2), vote: Some(NodeId(1)), commit: LogIndex(2) }
 }
 
@@ -78,7 +81,7 @@ fn checkpoint(outline: &LogOutline) -> Vec<u8> {
 }
 
 /// One step of a description: what it is, and the body of it.
-fn step(kind: u8, body: &[u8]) -> Vec<u8> {
+pub(crate) fn step(kind: u8, body: &[u8]) -> Vec<u8> {
     let length = u16::try_from(body.len()).unwrap();
     [&[kind][..], &length.to_le_bytes(), body].concat()
 }

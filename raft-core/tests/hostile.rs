@@ -181,7 +181,7 @@ proptest! {
                 Act::Take(behind) => {
                     let applied = machine.status().unwrap().applied;
                     let taken = machine.take_snapshot(LogIndex(applied.0.saturating_sub(behind)));
-                    taken.map_or(Event::Timeout, |staged| Event::SnapshotTaken { staged })
+                    taken.map_or(Event::Timeout, |staged| Event::SnapshotTaken { staged, scarce: behind > 1 })
                 }
                 Act::Restore => {
                     machine.complete_restore(now);

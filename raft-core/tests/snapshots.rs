@@ -20,11 +20,27 @@ fn entries_that_wait_are_saved_before_the_compaction_and_later_ones_after_it() {
     let mut machine = only_voter(1);
     propose(&mut machine, 1);
     let staged = machine.take_snapshot(LogIndex(2)).unwrap();
-    machine.step(NOW, Event::SnapshotTaken { staged });
+    machine.step(NOW, Event::SnapshotTaken { staged, scarce: false });
     propose(&mut machine, 2);
     assert_eq!(changes(&machine.ready(NOW, 9).saves), ["append 3", "publish 2, compact 1", "append 4"]);
     while machine.complete_save(NOW) {}
     assert_eq!(machine.status().unwrap().durable, LogIndex(4));
+}
+
+/// A store without room keeps nothing in its log that a snapshot holds: peers that lag can be sent that.
+#[test]
+fn a_snapshot_taken_for_want_of_room_leaves_no_trailing_entries() {
+    for (scarce, base) in [(false, 0), (true, 3)] {
+        let mut machine = only_voter(10);
+        propose(&mut machine, 1);
+        let _ = machine.ready(NOW, 9);
+        while machine.complete_save(NOW) {
+            let _ = machine.ready(NOW, 9);
+        }
+        let staged = machine.take_snapshot(LogIndex(3)).unwrap();
+        machine.step(NOW, Event::SnapshotTaken { staged, scarce });
+        assert_eq!(machine.status().unwrap().base.index, LogIndex(base));
+    }
 }
 
 /// Entries that are not even under way to the disk go with the log that a snapshot replaces; the vote does not.
@@ -60,6 +76,29 @@ fn a_restore_that_found_a_newer_snapshot_is_not_done_twice() {
     machine.complete_save(NOW);
     assert_eq!(machine.ready(NOW, 9).restore, None);
     assert_eq!(machine.status().unwrap().commit, LogIndex(5));
+}
+
+/// A node that waits for its state, which may lie where nobody answers, would lead and apply nothing. It campaigns after
+/// any other had its time, and not never: all of them may wait.
+#[test]
+fn a_node_without_its_state_lets_the_others_campaign_first() {
+    for seed in 0..50 {
+        let config = Config { trailing_entries: 0, ..Config::new(NodeId(2), seed) };
+        let timeout = config.election_timeout;
+        let mut machine = Machine::new(config, Disk::founded(NodeId(2), &voters(&[1, 2, 3])));
+        let entries = (2..=4).map(|index| Entry::command(Term(1), LogIndex(index), "x")).collect();
+        let update = eraft_core::RaftStateUpdate { hard_state: None, log: LogChange::Append(entries) };
+        machine.disk.save(&Save { id: Default::default(), update, snapshot: None }, &[]);
+        machine.disk.compact(LogIndex(4), LogIndex(4), voters(&[1, 2, 3]));
+        machine.start(NOW);
+        let deadline = |machine: &Machine| machine.raft.as_ref().unwrap().deadline();
+        let (waits, after_all) = (deadline(&machine), NOW + timeout + timeout);
+        assert!(after_all <= waits && waits < after_all + timeout, "seed {seed}: {waits:?}");
+        // With its state it is one of them again.
+        machine.step(NOW, Event::Applied { index: LogIndex(4) });
+        let ready = deadline(&machine);
+        assert!(NOW + timeout <= ready && ready < after_all, "seed {seed}: {ready:?}");
+    }
 }
 
 /// This node led before, and what it sent then is not what it sends now.
@@ -111,7 +150,7 @@ fn a_snapshot_bears_the_configuration_of_its_last_entry() {
     assert_eq!(raft.snapshot_meta(LogIndex(3)).unwrap().conf_state, later);
     assert_eq!(raft.snapshot_meta(LogIndex(4)), None, "it is not applied");
     let staged = machine.take_snapshot(LogIndex(3)).unwrap();
-    machine.step(NOW, Event::SnapshotTaken { staged });
+    machine.step(NOW, Event::SnapshotTaken { staged, scarce: false });
     let status = machine.status().unwrap();
     assert_eq!((status.base.index, status.conf_state), (LogIndex(3), later));
 }

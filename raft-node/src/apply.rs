@@ -15,13 +15,13 @@ use bytes::Bytes;
 use eraft_core::{Entry, EntryId, LogIndex, StateMachine, StorageError, StorageErrorKind, Term};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{
     ProposeError, ReadError, StopCause,
     requests::Answer,
     shared::Shared,
-    snapshots::{Captured, News},
+    snapshots::{self, Captured, News},
 };
 
 /// What waits to be applied and answered. The loop fills it without waiting: a range is two numbers however many entries
@@ -170,8 +170,25 @@ impl ApplyTask {
         }
     }
 
-    /// Restores the state machine from the published snapshot, and answers whom that concerns.
+    /// Restores the state machine from the published snapshot, as soon as the store can give it: its bytes may be in a place
+    /// that is away for a while, and the node votes and saves without them.
     async fn restore(&mut self, index: LogIndex) -> Result<(), StopCause> {
+        loop {
+            match self.try_restore(index).await {
+                Err(StopCause::Storage(error)) if error.kind() == StorageErrorKind::Unavailable => {
+                    warn!(%error, "the state machine is not restored yet; it is tried again");
+                }
+                done => return done,
+            }
+            tokio::select! {
+                () = tokio::time::sleep(self.shared.options.snapshot_retry) => {}
+                () = self.queue.closed.cancelled() => return Ok(()),
+            }
+        }
+    }
+
+    /// Restores the state machine from the published snapshot, and answers whom that concerns.
+    async fn try_restore(&mut self, index: LogIndex) -> Result<(), StopCause> {
         let found = self.shared.storage.read_snapshot().await?;
         let Some(snapshot) = found.filter(|snapshot| snapshot.meta.last.index >= index) else {
             return Err(StopCause::Storage(StorageError::new(
@@ -182,12 +199,17 @@ impl ApplyTask {
         };
         let last = snapshot.meta.last;
         info!(%last, size_bytes = snapshot.size_bytes, "restoring the state machine from a snapshot");
+        let (snapshot, cut_short) = snapshots::noting(snapshot);
+        let failed = |error| match cut_short.get() {
+            // What the state machine made of it says less than what the store said.
+            Some(error) if error.kind() == StorageErrorKind::Unavailable => StopCause::Storage(error.clone()),
+            _ => {
+                StopCause::StateMachine { index: last.index, reason: format!("restoring it from a snapshot: {error}") }
+            }
+        };
         tokio::select! {
             biased;
-            restored = self.state_machine.restore(snapshot) => restored.map_err(|error| StopCause::StateMachine {
-                index: last.index,
-                reason: format!("restoring it from a snapshot: {error}"),
-            })?,
+            restored = self.state_machine.restore(snapshot) => restored.map_err(failed)?,
             () = self.queue.closed.cancelled() => return Ok(()),
         }
         info!(%last, "the state machine is restored");

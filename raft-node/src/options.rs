@@ -61,7 +61,8 @@ pub struct Options {
     pub max_snapshot_chunk_bytes: usize,
     /// Snapshots that are sent at once; other peers wait their turn.
     pub max_snapshots_sending: usize,
-    /// How long to wait after the store could not take a snapshot before another one is taken.
+    /// How long to wait after the store could not take a snapshot before another one is taken, and after it could not give
+    /// the one to restore from before it is asked again.
     pub snapshot_retry: Duration,
 
     /// Bytes of one message; both sides' transports must take it.

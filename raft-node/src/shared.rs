@@ -105,6 +105,7 @@ impl Shared {
             raft_state_size_bytes: self.storage.raft_state_size(),
             snapshot_size_bytes: self.storage.snapshot_size(),
             room_bytes: self.storage.room_bytes(),
+            storage_facts: self.storage.facts(),
             dropped_appends: self.gauges.dropped_appends.load(Ordering::Relaxed),
             snapshots: SnapshotActivity {
                 taking: self.gauges.taking_snapshot.load(Ordering::Relaxed),

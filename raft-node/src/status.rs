@@ -42,6 +42,8 @@ pub struct NodeStatus {
     pub snapshot_size_bytes: u64,
     /// Bytes that entries may still take in the store.
     pub room_bytes: u64,
+    /// What the store tells of itself beside that ([`Storage::facts`](eraft_core::Storage::facts)).
+    pub storage_facts: Vec<(&'static str, String)>,
     /// Appends that were dropped because the store could not take more.
     pub dropped_appends: u64,
     /// Snapshots under way, and those that are done.

@@ -3,10 +3,10 @@
 
 mod common;
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 
 use common::{Cluster, options, puppet::Stage, until};
-use eraft_core::{Entry, EntryId, LogIndex, MessageBody, NodeId, Role};
+use eraft_core::{Entry, EntryId, EntryKind, LogIndex, Message, MessageBody, NodeId, Role};
 use eraft_node::{Node, Options, ProposeError, StartError, WhenBusy};
 use tokio::{task::JoinSet, time::sleep};
 
@@ -123,13 +123,13 @@ async fn a_store_without_room_refuses_commands_until_there_is_room() {
     let cluster = Cluster::start(1).await;
     cluster.propose("a").await;
     let member = &cluster.members[&NodeId(1)];
-    let room = &member.controls.as_ref().unwrap().room_bytes;
-    room.store(40, Ordering::SeqCst);
+    let faults = member.faults.as_ref().unwrap();
+    faults.set_room_bytes(Some(40));
     let refused = cluster.node(NodeId(1)).propose("123456789".into()).await.unwrap_err();
     assert!(matches!(refused, ProposeError::Full { room_bytes: 40 }), "{refused}");
     assert!(!refused.may_have_committed());
     cluster.node(NodeId(1)).linearizable_read().await.unwrap();
-    room.store(41, Ordering::SeqCst);
+    faults.set_room_bytes(Some(41));
     assert!(cluster.node(NodeId(1)).propose("123456789".into()).await.is_ok());
 }
 
@@ -140,7 +140,7 @@ async fn a_follower_says_who_leads_also_when_its_own_store_is_full() {
         let [two, _] = &stage.puppets;
         let term = stage.led().await.next();
         two.append(term, EntryId::new(term.0 - 1, 2), Vec::new()).await;
-        stage.controls.room_bytes.store(0, Ordering::SeqCst);
+        stage.faults.set_room_bytes(Some(0));
         until("it follows", || stage.node.watch().borrow().leader == Some(NodeId(2))).await;
         let refused = stage.node.propose("a".into()).await.unwrap_err();
         assert!(matches!(refused, ProposeError::NotLeader { leader: Some(NodeId(2)) }), "{refused}");
@@ -153,7 +153,7 @@ async fn a_follower_without_room_drops_entries_but_hears_heartbeats() {
     let [two, _] = &stage.puppets;
     let term = stage.led().await.next();
     stage.durable(2).await;
-    stage.controls.room_bytes.store(0, Ordering::SeqCst);
+    stage.faults.set_room_bytes(Some(0));
     let entry = Entry::command(term, LogIndex(3), "theirs");
     for _ in 0..50 {
         two.append(term, EntryId::new(term.0 - 1, 2), Vec::new()).await;
@@ -163,9 +163,33 @@ async fn a_follower_without_room_drops_entries_but_hears_heartbeats() {
     let status = stage.node.status();
     assert_eq!((status.raft.role, status.raft.leader), (Role::Follower, Some(NodeId(2))));
     assert_eq!((status.dropped_appends, status.raft.last.index), (50, LogIndex(2)));
-    stage.controls.room_bytes.store(u64::MAX, Ordering::SeqCst);
+    stage.faults.set_room_bytes(None);
     two.append(term, EntryId::new(term.0 - 1, 2), vec![entry]).await;
     until("it takes the entry", || stage.node.status().raft.last.index == LogIndex(3)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_without_room_takes_the_no_op_of_a_new_term() {
+    let stage = Stage::set(options(NodeId(1))).await;
+    let [two, _] = &stage.puppets;
+    let term = stage.led().await.next();
+    stage.durable(2).await;
+    stage.faults.set_room_bytes(Some(0));
+    let noop = |index, payload: &'static str| Entry {
+        index: LogIndex(index),
+        term,
+        kind: EntryKind::Noop,
+        payload: payload.into(),
+    };
+    let behind = Entry::command(term, LogIndex(4), "theirs");
+    two.append(term, EntryId::new(term.0 - 1, 2), vec![noop(3, ""), behind]).await;
+    stage.durable(3).await;
+    let matched = |message: &Message| matches!(message.body, MessageBody::Appended { matched: LogIndex(3), .. });
+    until("it is acknowledged", || two.received().iter().any(matched)).await;
+    two.append(term, EntryId::new(term.0, 3), vec![noop(4, "what calls itself one")]).await;
+    sleep(Duration::from_secs(1)).await;
+    let status = stage.node.status();
+    assert_eq!((status.raft.last.index, status.dropped_appends), (LogIndex(3), 2));
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,9 +6,9 @@ mod common;
 use std::{sync::Arc, time::Duration};
 
 use common::{
-    CLUSTER, Cluster, Journal, founder_disk, founders, in_time, network::Network, options, puppet::Stage,
-    storage::Controlled, until,
+    CLUSTER, Cluster, Journal, founder_disk, founders, in_time, network::Network, options, puppet::Stage, until,
 };
+use eraft_conformance::faulty::{Fault, Faulty, Method};
 use eraft_core::{
     EntryId, Expected, LogIndex, MemoryDisk, MemoryStorage, MessageBody, NodeId, Storage, StorageError,
     StorageErrorKind, Term,
@@ -92,15 +92,15 @@ async fn a_vote_that_could_not_be_saved_is_never_given_and_the_node_ends() {
 #[tokio::test]
 async fn a_store_whose_state_cannot_be_read_starts_no_node() {
     let disk = founder_disk(NodeId(1), 3).await;
-    let (storage, controls) = Controlled::new(Arc::new(MemoryStorage::open(&disk, Expected::any()).unwrap()));
+    let (storage, faults) = Faulty::over(Arc::new(MemoryStorage::open(&disk, Expected::any()).unwrap()));
     let damage = StorageError::new(StorageErrorKind::Corrupt, "reading the state", "a checksum does not match");
-    *controls.state_damage.lock().unwrap() = Some(damage);
+    faults.fail_nth(Method::ReadState, 1, Fault::Fail(damage));
     let network = Network::default();
     let transport = Arc::new(network.transport(NodeId(1)));
     let refused = Node::start(options(NodeId(1)), storage, transport, Box::new(Journal::default())).await.unwrap_err();
     let StartError::Storage(error) = &refused else { panic!("{refused}") };
     assert_eq!((error.kind(), error.during()), (StorageErrorKind::Corrupt, "reading the state"));
-    assert_eq!(controls.saves(), 0, "it wrote over what it could not read");
+    assert_eq!(faults.calls(Method::Save), 0, "it wrote over what it could not read");
 }
 
 #[tokio::test(start_paused = true)]
@@ -109,7 +109,7 @@ async fn entries_that_cannot_be_read_end_the_node_instead_of_being_passed_over()
     stage.led().await;
     until("its first entry is applied", || stage.node.status().raft.applied == LogIndex(2)).await;
     let damage = StorageError::new(StorageErrorKind::Corrupt, "reading entries", "a checksum does not match");
-    *stage.controls.entry_damage.lock().unwrap() = Some(damage);
+    stage.faults.fail_from(Method::ReadEntries, 1, Fault::Fail(damage));
     let refused = in_time(stage.node.propose("a".into())).await.unwrap_err();
     let StopCause::Storage(cause) = in_time(stage.node.stopped()).await else { panic!("{refused}") };
     assert_eq!((cause.kind(), cause.during()), (StorageErrorKind::Corrupt, "reading entries"));
@@ -175,7 +175,7 @@ async fn an_idle_minute_writes_nothing_to_any_disk() {
     cluster.propose("a").await;
     cluster.applied_everywhere(1).await;
     sleep(Duration::from_secs(1)).await;
-    let saves = || cluster.members.values().map(|member| member.controls.as_ref().unwrap().saves()).sum::<u64>();
+    let saves = || cluster.members.keys().map(|id| cluster.faults(*id).calls(Method::Save)).sum::<u64>();
     let before = saves();
     sleep(Duration::from_secs(60)).await;
     assert_eq!(saves() - before, 0);

@@ -7,7 +7,8 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use common::{founder_disk, in_time, network::Network, options, reply, storage::Controlled};
+use common::{founder_disk, in_time, network::Network, options, reply};
+use eraft_conformance::faulty::Faulty;
 use eraft_core::{
     Entry, Expected, LogChange, LogIndex, MemoryStorage, NodeId, RaftStateUpdate, SnapshotReader, SnapshotStream,
     StateMachine, StateMachineError, Storage, StorageErrorKind, Term, snapshot_of,
@@ -233,13 +234,13 @@ impl StateMachine for Blind {
 async fn a_state_machine_that_cannot_give_a_snapshot_ends_the_node_and_is_told() {
     for at_once in [true, false] {
         let disk = founder_disk(NodeId(1), 1).await;
-        let (storage, controls) = Controlled::new(Arc::new(MemoryStorage::open(&disk, Expected::any()).unwrap()));
+        let (storage, faults) = Faulty::over(Arc::new(MemoryStorage::open(&disk, Expected::any()).unwrap()));
         let transport = Arc::new(Network::default().transport(NodeId(1)));
         let options = Options { max_log_bytes: 1, ..options(NodeId(1)) };
         let node = Node::start(options, storage, transport, Box::new(Blind { at_once })).await.unwrap();
         let cause = in_time(node.stopped()).await;
         let StopCause::StateMachine { reason, .. } = &cause else { panic!("{cause}") };
         assert_eq!(reason, "taking a snapshot: it sees nothing");
-        assert_eq!(controls.stages(), 0, "half a snapshot was left");
+        assert_eq!(faults.stages(), 0, "half a snapshot was left");
     }
 }

@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use common::{founders, in_time, options, puppet::Stage, until};
+use eraft_conformance::faulty::Method;
 use eraft_core::{
     Entry, EntryId, EntryKind, LogIndex, MessageBody, NodeId, SnapshotMeta, SnapshotReader, StorageError,
     StorageErrorKind, Term, codec,
@@ -60,21 +61,21 @@ async fn a_snapshot_is_installed_restored_and_acknowledged_and_what_follows_is_a
     stage.puppets[0].commit(Term(2), EntryId::new(2, 23), 23).await;
     until("what follows is applied", || stage.node.status().raft.applied == LogIndex(23)).await;
     assert!(stage.journal.indexes().into_iter().eq(1..=23));
-    assert_eq!(stage.controls.stages(), 0);
+    assert_eq!(stage.faults.stages(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_read_for_apply_that_meets_compaction_waits_for_the_restore_that_overtook_it() {
     let stage = follower(Options { entry_cache_bytes: 0, ..options(NodeId(1)) }).await;
-    stage.controls.hold_reads();
+    stage.faults.hold(Method::ReadEntries);
     stage.puppets[0].append(Term(2), EntryId::new(1, 1), entries(2..10)).await;
     stage.durable(9).await;
     stage.puppets[0].commit(Term(2), EntryId::new(2, 9), 9).await;
-    let waiting = || stage.controls.reads_waiting.load(std::sync::atomic::Ordering::SeqCst) > 0;
+    let waiting = || stage.faults.waiting(Method::ReadEntries) > 0;
     until("a read for apply waits", waiting).await;
     stage.node.inbox().receive_snapshot(NodeId(2), Term(2), whole(20)).await.unwrap();
     until("it is published", || stage.node.status().raft.commit == LogIndex(20)).await;
-    stage.controls.release_reads();
+    stage.faults.release(Method::ReadEntries);
     until("it is restored", || stage.node.status().raft.applied == LogIndex(20)).await;
     assert!(stage.journal.indexes().into_iter().eq(1..=20));
     stage.puppets[0].append(Term(2), EntryId::new(2, 20), entries(21..24)).await;
@@ -93,14 +94,14 @@ async fn a_client_whose_reply_a_snapshot_has_overtaken_is_told_that_its_command_
     let client = tokio::spawn(async move { node.propose("mine".into()).await });
     stage.durable(3).await;
     sleep(Duration::from_millis(10)).await;
-    stage.controls.hold_reads();
+    stage.faults.hold(Method::ReadEntries);
     stage.puppets[0].say(term, MessageBody::Appended { matched: LogIndex(3), round: 1 }).await;
     until("it is committed", || stage.node.status().raft.commit == LogIndex(3)).await;
     // Before it is applied here, another leads, whose snapshot holds it.
     stage.puppets[0].append(term.next(), EntryId::new(term.0, 3), Vec::new()).await;
     stage.node.inbox().receive_snapshot(NodeId(2), term.next(), whole(20)).await.unwrap();
     until("the snapshot is published", || stage.node.status().raft.commit == LogIndex(20)).await;
-    stage.controls.release_reads();
+    stage.faults.release(Method::ReadEntries);
     let told = in_time(client).await.unwrap().unwrap_err();
     assert!(matches!(told, ProposeError::Overtaken), "{told}");
     assert!(told.may_have_committed());
@@ -122,7 +123,7 @@ async fn a_snapshot_that_is_not_whole_is_refused_and_leaves_nothing() {
         let arriving = snapshot(20, size_bytes, chunks);
         let refused = stage.node.inbox().receive_snapshot(NodeId(2), Term(2), arriving).await;
         assert!(refused.is_err(), "{what}");
-        assert_eq!(stage.controls.stages(), 0, "{what} has left a stage");
+        assert_eq!(stage.faults.stages(), 0, "{what} has left a stage");
     }
     assert_eq!(stage.node.status().raft.snapshot.index, LogIndex::ZERO);
     stage.node.inbox().receive_snapshot(NodeId(2), Term(2), whole(20)).await.unwrap();
@@ -137,7 +138,7 @@ async fn a_sender_that_goes_away_leaves_nothing_and_blocks_nobody() {
         let given_up =
             timeout(Duration::from_millis(cut_millis), inbox.receive_snapshot(NodeId(2), Term(2), whole(20)));
         assert!(given_up.await.is_err());
-        until("no stage is left", || stage.controls.stages() == 0).await;
+        until("no stage is left", || stage.faults.stages() == 0).await;
         assert!(!stage.node.status().snapshots.receiving);
     }
     inbox.receive_snapshot(NodeId(2), Term(2), whole(20)).await.unwrap();
@@ -165,7 +166,7 @@ async fn a_snapshot_whose_term_ends_while_it_comes_in_is_given_up() {
     until("it comes in", || stage.node.status().snapshots.receiving).await;
     stage.puppets[1].append(Term(3), EntryId::new(1, 1), Vec::new()).await;
     assert!(in_time(arriving).await.unwrap().is_err());
-    assert_eq!(stage.controls.stages(), 0);
+    assert_eq!(stage.faults.stages(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -189,7 +190,7 @@ async fn a_node_is_shut_down_in_the_middle_of_everything() {
     until("it comes in", || stage.node.status().snapshots.receiving).await;
     in_time(stage.node.shutdown()).await.unwrap();
     assert!(in_time(arriving).await.unwrap().is_err());
-    assert_eq!(stage.controls.stages(), 0);
+    assert_eq!(stage.faults.stages(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,9 +3,10 @@
 
 mod common;
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 
 use common::{Cluster, options, puppet::Stage, until};
+use eraft_conformance::faulty::Method;
 use eraft_core::{Entry, EntryId, LogIndex, Message, MessageBody, NodeId, Role, Term};
 use eraft_node::Options;
 use tokio::time::sleep;
@@ -33,10 +34,10 @@ async fn reading_for_a_lagging_peer() -> (Stage, Term) {
     let node = stage.node.clone();
     tokio::spawn(async move { node.propose("mine".into()).await });
     stage.durable(3).await;
-    stage.controls.hold_reads();
+    stage.faults.hold(Method::ReadEntries);
     drop(three.received());
     three.say(term, MessageBody::Appended { matched: LogIndex(2), round: 1 }).await;
-    until("the disk is read for peer 3", || stage.controls.reads_waiting.load(Ordering::SeqCst) > 0).await;
+    until("the disk is read for peer 3", || stage.faults.waiting(Method::ReadEntries) > 0).await;
     (stage, term)
 }
 
@@ -47,7 +48,7 @@ async fn entries_of_a_later_leader_never_leave_under_an_older_term() {
     let theirs = Entry::command(term.next(), LogIndex(3), "theirs");
     two.append(term.next(), EntryId::new(term.0, 2), vec![theirs]).await;
     until("it follows", || stage.node.watch().borrow().role == Role::Follower).await;
-    stage.controls.release_reads();
+    stage.faults.release(Method::ReadEntries);
     sleep(Duration::from_millis(100)).await;
     let received = three.received();
     let stale: Vec<_> = entries(&received).into_iter().filter(|(term, entry)| entry.term > *term).collect();
@@ -62,7 +63,7 @@ async fn heartbeats_to_a_peer_go_on_while_the_disk_is_read_for_it() {
     let heartbeats = three.received();
     assert!(heartbeats.len() >= 3, "{heartbeats:?}");
     assert!(entries(&heartbeats).is_empty());
-    stage.controls.release_reads();
+    stage.faults.release(Method::ReadEntries);
     sleep(Duration::from_millis(50)).await;
     let received = three.received();
     assert_eq!(entries(&received), [(term, &Entry::command(term, LogIndex(3), "mine"))]);

@@ -3,11 +3,13 @@
 
 mod common;
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 
 use common::{Cluster, options, until};
-use eraft_core::{LogIndex, NodeId};
-use eraft_node::{NodeStatus, Options};
+use eraft_conformance::faulty::{Fault, Method};
+use eraft_core::{LogIndex, NodeId, StorageError, StorageErrorKind};
+use eraft_node::{NodeStatus, Options, ProposeError};
+use tokio::time::sleep;
 
 const MAX_LOG_BYTES: u64 = 4000;
 const TRAILING_ENTRIES: u64 = 10;
@@ -150,8 +152,7 @@ async fn a_snapshot_lost_on_the_way_leaves_nothing_and_is_sent_again() {
     cluster.applied_everywhere(300).await;
     assert_whole(&cluster, &commands(0..300));
     assert!(cluster.network.snapshots() >= 2, "it was not sent again");
-    let stages = cluster.members[&away].controls.as_ref().unwrap();
-    until("no stage is left", || stages.stages() == 0).await;
+    until("no stage is left", || cluster.faults(away).stages() == 0).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -166,17 +167,17 @@ async fn entries_compacted_under_a_read_for_a_peer_become_a_snapshot() {
     // Too few for a snapshot, too many for the cache.
     propose_range(&cluster, 0..40).await;
     assert_eq!(status(&cluster, leader).raft.base.index, LogIndex::ZERO);
-    let controls = cluster.members[&leader].controls.clone().unwrap();
-    controls.hold_reads();
+    let faults = cluster.faults(leader).clone();
+    faults.hold(Method::ReadEntries);
     cluster.run(away, small_cache(away)).await;
-    let waiting = || controls.reads_waiting.load(Ordering::SeqCst) > 0;
+    let waiting = || faults.waiting(Method::ReadEntries) > 0;
     until("entries are being read for the node that was away", waiting).await;
     // Enough for one snapshot, and what it holds is all that the node lacks of what was compacted.
     propose_range(&cluster, 40..100).await;
     let seen = status(&cluster, leader);
     assert_eq!(seen.snapshots.taken, 1);
     assert!(seen.raft.base.index > LogIndex(30));
-    controls.release_reads();
+    faults.release(Method::ReadEntries);
     cluster.applied_everywhere(100).await;
     assert_whole(&cluster, &commands(0..100));
     assert!(!cluster.members[&away].journal.restored().is_empty(), "it has not read the snapshot");
@@ -187,13 +188,40 @@ async fn entries_compacted_under_a_read_for_a_peer_become_a_snapshot() {
 async fn a_snapshot_that_the_store_could_not_take_is_taken_later_also_where_nothing_else_happens() {
     let cluster = Cluster::start_with(1, |id| Options { snapshot_retry: Duration::from_secs(1), ..often(id) }).await;
     let node = NodeId(1);
-    let controls = cluster.members[&node].controls.clone().unwrap();
-    controls.refused_stages.store(3, Ordering::SeqCst);
+    let full = || StorageError::new(StorageErrorKind::Full, "staging a snapshot", "no room: free some");
+    (1..=3).for_each(|nth| cluster.faults(node).fail_nth(Method::Stage, nth, Fault::Fail(full())));
     propose_range(&cluster, 0..200).await;
     // Nobody proposes any more: the node comes back to it by itself.
     until("it is published", || status(&cluster, node).raft.snapshot.index > LogIndex::ZERO).await;
-    assert_eq!(controls.refused_stages.load(Ordering::SeqCst), 0, "it did not meet the refusals");
+    assert_eq!(cluster.faults(node).calls(Method::Stage), 4, "it did not meet the refusals");
     let status = status(&cluster, node);
     assert!(status.stopped.is_none() && status.snapshots.taken == 1, "{:?}", status.snapshots);
-    assert_eq!(controls.stages(), 0);
+    assert_eq!(cluster.faults(node).stages(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_without_room_is_compacted_at_once_and_takes_commands_again() {
+    let cluster = Cluster::start_with(1, |id| Options { max_log_bytes: 1 << 40, ..often(id) }).await;
+    let node = NodeId(1);
+    propose_range(&cluster, 0..50).await;
+    cluster.faults(node).set_room_bytes(Some(10));
+    let full = || async {
+        let refused = cluster.node(node).propose("command 99999".into()).await.unwrap_err();
+        assert!(matches!(refused, ProposeError::Full { room_bytes: 10 }), "{refused}");
+    };
+    full().await;
+    until("it is compacted", || status(&cluster, node).raft.base.index > LogIndex(50)).await;
+    let compacted = status(&cluster, node).raft;
+    assert_eq!(compacted.base.index, compacted.last.index, "entries trail in a log that has no room for others");
+
+    // There is nothing more to free: somebody else's files fill the disk.
+    full().await;
+    sleep(Duration::from_secs(1000)).await;
+    full().await;
+    assert_eq!(status(&cluster, node).snapshots.taken, 1);
+
+    cluster.faults(node).set_room_bytes(None);
+    propose_range(&cluster, 50..60).await;
+    cluster.applied_everywhere(60).await;
+    assert_whole(&cluster, &commands(0..60));
 }

@@ -11,7 +11,6 @@
 //! - `snapshot`: staging, publishing and reading snapshot files;
 //! - `engine`: creating, recovering, repairing and writing the log; `storage`: the port.
 
-mod blocking;
 mod engine;
 mod error;
 pub mod fs;
@@ -21,7 +20,6 @@ mod index;
 mod metrics;
 mod options;
 mod paths;
-mod randomness;
 mod read;
 mod segment;
 mod snapshot;

@@ -26,6 +26,10 @@ pub(crate) enum StateName {
     Segment(u64),
     /// A segment that is being filled, and that nothing refers to yet.
     Unfinished(u64),
+    /// Blocks kept back for a full disk (`engine::spare`).
+    Spare,
+    /// The same while it is being filled.
+    UnfinishedSpare,
 }
 
 /// A file of ours in `snapshot/`: published, or staged and not yet published; the log tells which.
@@ -48,6 +52,14 @@ impl Paths {
         self.state.join(StateName::Unfinished(number).to_string())
     }
 
+    pub(crate) fn spare(&self) -> PathBuf {
+        self.state.join(StateName::Spare.to_string())
+    }
+
+    pub(crate) fn unfinished_spare(&self) -> PathBuf {
+        self.state.join(StateName::UnfinishedSpare.to_string())
+    }
+
     pub(crate) fn snapshot(&self, name: SnapshotName) -> PathBuf {
         self.snapshot.join(format!("{name}.snap"))
     }
@@ -64,6 +76,11 @@ pub(crate) fn parent(path: &Path) -> &Path {
 impl StateName {
     pub(crate) fn parse(name: &OsStr) -> Option<StateName> {
         let text = name.to_str()?;
+        if let Some(spare) =
+            [StateName::Spare, StateName::UnfinishedSpare].into_iter().find(|spare| spare.to_string() == text)
+        {
+            return Some(spare);
+        }
         let (stem, make): (_, fn(u64) -> StateName) = match text.strip_suffix(".wal.new") {
             Some(stem) => (stem, StateName::Unfinished),
             None => (text.strip_suffix(".wal")?, StateName::Segment),
@@ -78,6 +95,8 @@ impl std::fmt::Display for StateName {
         match self {
             StateName::Segment(number) => write!(f, "{number:016x}.wal"),
             StateName::Unfinished(number) => write!(f, "{number:016x}.wal.new"),
+            StateName::Spare => f.write_str("spare"),
+            StateName::UnfinishedSpare => f.write_str("spare.new"),
         }
     }
 }
@@ -110,10 +129,14 @@ mod tests {
 
     #[test]
     fn only_names_that_print_back_to_the_same_text_are_ours() {
-        for ours in [StateName::Segment(1), StateName::Unfinished(u64::MAX)] {
+        for ours in
+            [StateName::Segment(1), StateName::Unfinished(u64::MAX), StateName::Spare, StateName::UnfinishedSpare]
+        {
             assert_eq!(StateName::parse(OsStr::new(&ours.to_string())), Some(ours));
         }
-        for foreign in ["1.wal", "000000000000000A.wal", "+000000000000001.wal", "0000000000000001.wal.old", "notes"] {
+        for foreign in
+            ["1.wal", "000000000000000A.wal", "+000000000000001.wal", "0000000000000001.wal.old", "spare.wal"]
+        {
             assert_eq!(StateName::parse(OsStr::new(foreign)), None, "{foreign}");
         }
         let ours = SnapshotName { last: EntryId::new(3, 7), id: 9 };

@@ -51,7 +51,7 @@ pub(crate) fn cut(shared: &Shared, group: &Group, range: Range<LogIndex>, max_by
             format!(
                 "entry {} of group {} is compacted; the log begins at {}",
                 range.start,
-                group.id,
+                group.id(),
                 outline.first_index()
             ),
         ));

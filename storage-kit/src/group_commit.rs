@@ -24,7 +24,9 @@ use crate::{BatchWriter, GroupCommitOptions, Save, Steps, metrics::Told, queue::
 /// 2. A receipt resolves with success only after the commit of its batch has returned success.
 /// 3. At the first failure the receipts of that batch get it, and every later one gets it
 ///    [`poisoned`](StorageError::poisoned); the writer is not called again. A panic of the writer is a failure.
-/// 4. No call but [`GroupCommit::close_blocking`] and the drop ever waits for I/O.
+/// 4. The writer, and with it whatever it holds (files, a lock), is dropped by [`GroupCommit::close`] or with the handle,
+///    never by a failure alone.
+/// 5. No call but [`GroupCommit::close_blocking`] and the drop ever waits for I/O.
 ///
 /// Dropping it closes it and waits for the thread.
 pub struct GroupCommit {

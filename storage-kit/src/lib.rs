@@ -1,4 +1,4 @@
-//! What local backends share: [`GroupCommit`], the one writer thread of an engine.
+//! What local backends share: [`GroupCommit`], the one writer thread of an engine, and the [`Group`]s that it writes.
 //!
 //! A backend writes a [`BatchWriter`]: blocking, single-threaded code that makes a batch of [`Save`]s durable with one
 //! sync. The kit gives it the order of calls, batches that grow by themselves while a sync runs, receipts, and the
@@ -46,16 +46,24 @@
 //! # Ok::<(), eraft_core::StorageError>(())
 //! ```
 
+mod blocking;
+pub mod error;
+mod gather;
+mod group;
 mod group_commit;
 mod metrics;
 mod options;
 mod queue;
+mod randomness;
 mod save;
 mod stepped;
 mod thread;
 
+pub use blocking::blocking;
+pub use group::{Group, Handle};
 pub use group_commit::{GroupCommit, Queued, Stats};
 pub use metrics::metrics;
 pub use options::GroupCommitOptions;
-pub use save::{BatchWriter, Save};
+pub use randomness::generator;
+pub use save::{BatchWriter, MAX_SAVE_BYTES, Save};
 pub use stepped::Steps;

@@ -6,6 +6,7 @@
 
 use std::{
     collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -15,7 +16,7 @@ use std::{
 use eraft_core::{Completion, Receipt, Result, StorageError};
 use eraft_metrics_kit::Stopwatch;
 
-use crate::{GroupCommitOptions, Save, metrics::Told};
+use crate::{GroupCommitOptions, Save, gather::Gather, metrics::Told};
 
 /// One call that waits for its turn.
 #[derive(Debug)]
@@ -68,6 +69,8 @@ struct State {
     calls: VecDeque<Call>,
     /// When the saves of the last batch were called for.
     called: Vec<Stopwatch>,
+    /// The saves of the last batch, and those that waited when it was done: so many callers are about.
+    about: usize,
     phase: Phase,
     /// The thread sleeps: only then does a call cost a system call to wake it.
     sleeping: bool,
@@ -93,6 +96,7 @@ impl Queue {
             state: Mutex::new(State {
                 calls: VecDeque::new(),
                 called: Vec::new(),
+                about: 0,
                 phase: Phase::Open,
                 sleeping: false,
                 unconfirmed: false,
@@ -131,7 +135,7 @@ impl Queue {
     /// Lets nothing more in; the receipt resolves when the thread has finished.
     pub(crate) fn close(&self) -> Receipt {
         let mut state = self.lock();
-        // That the engine has ended is not enough: a failed writer may still hold its files and its lock.
+        // That the engine has ended is not enough: a failed writer holds its files and its lock until somebody closes.
         if let Some(told) = &state.told {
             return Receipt::resolved(told.clone());
         }
@@ -149,6 +153,7 @@ impl Queue {
         let mut state = self.lock();
         loop {
             if !state.calls.is_empty() {
+                state = self.gather(state, options);
                 let batch = state.take_batch(options);
                 state.unconfirmed |= !batch.saves.is_empty();
                 return Next::Batch(batch);
@@ -172,6 +177,17 @@ impl Queue {
             };
             state.sleeping = false;
         }
+    }
+
+    /// Lets more come in, as long as it is worth it.
+    fn gather<'a>(&'a self, mut state: MutexGuard<'a, State>, options: &GroupCommitOptions) -> MutexGuard<'a, State> {
+        let mut gather = Gather::of(state.about.min(options.max_batch_saves));
+        while matches!(state.phase, Phase::Open) && gather.goes_on(state.calls.len()) {
+            drop(state);
+            Gather::pause();
+            state = self.lock();
+        }
+        state
     }
 
     /// The next batch, empty where nothing waits.
@@ -199,13 +215,21 @@ impl Queue {
             }
             let calls = std::mem::take(&mut state.calls);
             drop(state);
-            for call in calls {
-                if let Some(save) = &call.save {
-                    self.taken_off(1, save.size_bytes());
-                }
-                call.completion.complete(Err(refusal(outcome)));
+            for save in calls.iter().filter_map(|call| call.save.as_ref()) {
+                self.taken_off(1, save.size_bytes());
             }
+            complete(calls.into_iter().map(|call| call.completion), &Err(refusal(outcome)));
         }
+    }
+
+    /// Waits until somebody wants the engine to end; only after [`Queue::end`].
+    pub(crate) fn wait_for_closer(&self) {
+        let mut state = self.lock();
+        while state.closers.is_empty() {
+            state.sleeping = true;
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.sleeping = false;
     }
 
     /// Tells those who wait for the end; only after [`Queue::end`].
@@ -214,28 +238,29 @@ impl Queue {
         state.told = Some(outcome.clone());
         let closers = std::mem::take(&mut state.closers);
         drop(state);
-        for closer in closers {
-            closer.complete(outcome.clone());
-        }
+        complete(closers, outcome);
     }
 
-    /// When the saves of the last batch were called for; told once.
-    pub(crate) fn take_called(&self) -> Vec<Stopwatch> {
-        std::mem::take(&mut self.lock().called)
+    /// A batch of so many saves is durable, and its receipts are about to tell: when its saves were called for; told once.
+    pub(crate) fn committed(&self, saves: usize) -> Vec<Stopwatch> {
+        let mut state = self.lock();
+        state.about = saves + state.calls.len();
+        std::mem::take(&mut state.called)
     }
 
     pub(crate) fn taken_off(&self, saves: u64, bytes: u64) {
-        self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        self.queued_saves.fetch_sub(saves, Ordering::Relaxed);
+        // Whoever sees these gone sees what their commit has told.
+        self.queued_bytes.fetch_sub(bytes, Ordering::Release);
+        self.queued_saves.fetch_sub(saves, Ordering::Release);
         self.told.taken_off(saves, bytes);
     }
 
     pub(crate) fn queued_bytes(&self) -> u64 {
-        self.queued_bytes.load(Ordering::Relaxed)
+        self.queued_bytes.load(Ordering::Acquire)
     }
 
     pub(crate) fn queued_saves(&self) -> u64 {
-        self.queued_saves.load(Ordering::Relaxed)
+        self.queued_saves.load(Ordering::Acquire)
     }
 
     fn push(&self, save: Option<Save>) -> Result<Receipt> {
@@ -295,6 +320,11 @@ impl Phase {
             Phase::Ended(outcome) => Some(refusal(outcome)),
         }
     }
+}
+
+/// The end is told to everybody, whatever panics of theirs meet it.
+fn complete(completions: impl IntoIterator<Item = Completion>, outcome: &Result<()>) {
+    let _panics_of_wakers = catch_unwind(AssertUnwindSafe(|| Completion::complete_all(completions, outcome)));
 }
 
 /// What a save is told that comes after the end.

@@ -1,6 +1,10 @@
 //! What is saved, and what makes it durable.
 
-use eraft_core::{GroupId, LogChange, RaftStateUpdate, Result, StagedSnapshot};
+use eraft_core::{GroupId, LogChange, RaftStateUpdate, Result, StagedSnapshot, codec};
+
+/// The most that the entries of one save may count for: it must fit into memory, four times over, and into one record of a log.
+/// A batch of messages is a hundred times smaller.
+pub const MAX_SAVE_BYTES: u64 = 256 << 20;
 
 /// One save of one group: takes effect whole or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,13 +19,15 @@ pub struct Save {
 
 impl Save {
     /// What it counts for in every bound that is given in bytes: its entries
-    /// ([`Entry::size_bytes`](eraft_core::Entry::size_bytes)) and a fixed 64 for the rest.
+    /// ([`Entry::size_bytes`](eraft_core::Entry::size_bytes)), what its snapshot says of the members, and a fixed 64 for
+    /// the rest.
     pub fn size_bytes(&self) -> u64 {
         let entries = match &self.update.log {
             LogChange::Append(entries) => entries.iter().map(eraft_core::Entry::size_bytes).sum(),
             LogChange::Keep | LogChange::CompactTo(_) | LogChange::Reset { .. } => 0,
         };
-        64 + entries
+        let meta = self.snapshot.as_ref().map_or(0, |snapshot| codec::encode(&snapshot.meta).len() as u64);
+        64 + entries + meta
     }
 }
 

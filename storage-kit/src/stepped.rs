@@ -1,7 +1,8 @@
 //! An engine without a thread: whoever holds its [`Steps`] decides when a batch is committed, and how large it is.
 //!
-//! For simulators, where one seed must give one history. What callers see is the same as with the thread, but for one
-//! thing: a receipt resolves inside the call that commits its save, so nobody may wait for one where nobody steps.
+//! For simulators, where one seed must give one history. What callers see is the same as with the thread, but for two
+//! things: a receipt resolves inside the call that commits its save, so nobody may wait for one where nobody steps; and
+//! the writer goes with the [`Steps`], not with the handle.
 
 use std::{fmt, sync::Arc};
 
@@ -14,7 +15,7 @@ use crate::{BatchWriter, GroupCommitOptions, group_commit::Shared, thread};
 /// Dropped, it commits nothing more: what is queued is answered with an error, as if the process had ended there.
 pub struct Steps {
     shared: Arc<Shared>,
-    /// Gone with the first failure, or the end.
+    /// Gone with the end; never called again after the first failure.
     writer: Option<Box<dyn BatchWriter>>,
 }
 
@@ -52,34 +53,38 @@ impl Steps {
         drop(self.shared.queue.close());
         self.commit(usize::MAX)?;
         self.step(|_, writer| thread::guarded("closing the writer", || writer.close()))?;
-        self.end(&Ok(()));
+        self.end(Ok(()));
         Ok(())
     }
 
     fn step(&mut self, work: impl FnOnce(&Shared, &mut dyn BatchWriter) -> Result<()>) -> Result<()> {
-        let Some(writer) = &mut self.writer else { return self.shared.queue.failure().map_or(Ok(()), Err) };
+        let failed = self.shared.queue.failure();
+        let (Some(writer), None) = (&mut self.writer, &failed) else { return failed.map_or(Ok(()), Err) };
         let outcome = work(&self.shared, writer.as_mut());
         if outcome.is_err() {
-            self.end(&outcome);
+            thread::answer(&self.shared, &outcome);
         }
         outcome
     }
 
-    fn end(&mut self, outcome: &Result<()>) {
+    fn end(&mut self, outcome: Result<()>) {
         if let Some(writer) = self.writer.take() {
-            thread::end(&self.shared, writer, outcome.clone());
+            thread::answer(&self.shared, &outcome);
+            thread::let_go(&self.shared, writer, outcome);
         }
     }
 }
 
 impl Drop for Steps {
     fn drop(&mut self) {
-        let lost = StorageError::new(
-            StorageErrorKind::Poisoned,
-            "waiting for a save",
-            "whoever stepped the engine has let go of it, so the save may or may not be durable: reopen the store",
-        );
-        self.end(&Err(lost));
+        let lost = || {
+            StorageError::new(
+                StorageErrorKind::Poisoned,
+                "waiting for a save",
+                "whoever stepped the engine has let go of it, so the save may or may not be durable: reopen the store",
+            )
+        };
+        self.end(Err(self.shared.queue.failure().unwrap_or_else(lost)));
     }
 }
 

@@ -1,7 +1,8 @@
 //! The writer thread: takes a batch, commits it, completes its receipts, and stops for good at the first failure.
 //!
 //! It may assume that it alone calls the [`BatchWriter`]. It must never complete a receipt with success before the
-//! commit of its batch has returned, never call the writer again after a failure, and never end with a receipt open.
+//! commit of its batch has returned, never call the writer again after a failure, never end with a receipt open, and
+//! never let go of the writer while somebody may still use the store.
 
 use std::{
     any::Any,
@@ -9,7 +10,7 @@ use std::{
     sync::atomic::Ordering,
 };
 
-use eraft_core::{Result, StorageError, StorageErrorKind};
+use eraft_core::{Completion, Result, StorageError, StorageErrorKind};
 use eraft_metrics_kit::Stopwatch;
 
 use crate::{
@@ -22,22 +23,29 @@ use crate::{
 pub(crate) fn run<W: BatchWriter>(shared: &Shared, mut writer: W, options: &GroupCommitOptions) {
     // The outer guard is for a waker that panics: it must not leave the rest of the queue without an answer.
     let outcome = guarded("completing saves", || serve(shared, &mut writer, options));
-    end(shared, writer, outcome);
+    answer(shared, &outcome);
+    // A store that has failed is not free: its handles still read it, and stages still write beside the log. Whoever
+    // opened it now would change files under them.
+    shared.queue.wait_for_closer();
+    let_go(shared, writer, outcome);
 }
 
-/// The end of an engine: everything that waits is answered, the writer goes, and then it is told.
-pub(crate) fn end<W>(shared: &Shared, writer: W, outcome: Result<()>) {
-    let queue = &shared.queue;
-    if let Err(error) = &outcome {
-        queue.fail(error);
+/// The last save of an engine: everything that waits is answered, and nothing more is let in.
+pub(crate) fn answer(shared: &Shared, outcome: &Result<()>) {
+    if let Err(error) = outcome {
+        shared.queue.fail(error);
     }
-    queue.end(&outcome);
+    shared.queue.end(outcome);
+}
+
+/// The end of an engine: the writer goes, and then it is told.
+pub(crate) fn let_go<W>(shared: &Shared, writer: W, outcome: Result<()>) {
     // Whatever the writer holds (files, a lock) is given back before the end is told.
     let dropped = guarded("dropping the writer", || {
         drop(writer);
         Ok(())
     });
-    queue.tell_closers(&outcome.and(dropped));
+    shared.queue.tell_closers(&outcome.and(dropped));
 }
 
 /// Serves until the engine closes (`Ok`) or fails.
@@ -59,10 +67,7 @@ pub(crate) fn serve_batch(shared: &Shared, writer: &mut dyn BatchWriter, batch: 
     if let Err(error) = &outcome {
         shared.queue.fail(error);
     }
-    // One tight loop: a woken task that runs meanwhile finds most of its receipts resolved already.
-    for completion in completions {
-        completion.complete(outcome.clone());
-    }
+    Completion::complete_all(completions, &outcome);
     outcome
 }
 
@@ -78,7 +83,7 @@ fn commit(shared: &Shared, writer: &mut dyn BatchWriter, saves: &[Save]) -> Resu
         shared.batches.fetch_add(1, Ordering::Relaxed);
         shared.saves.fetch_add(count, Ordering::Relaxed);
         shared.bytes.fetch_add(bytes, Ordering::Relaxed);
-        shared.told.committed(count, bytes, begun, &shared.queue.take_called());
+        shared.told.committed(count, bytes, begun, &shared.queue.committed(saves.len()));
     }
     outcome
 }

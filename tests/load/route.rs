@@ -59,6 +59,14 @@ impl Route<'_> {
         Answer::RoundOver
     }
 
+    /// Goes on at the node at `place`, whoever leads.
+    pub fn turn_to(&mut self, place: usize) {
+        if self.at != self.addresses[place] {
+            self.addresses[place].clone_into(&mut self.at);
+            self.connection = None;
+        }
+    }
+
     fn connection(&mut self) -> Option<&mut Client> {
         if self.connection.is_none() {
             match Client::connect(&self.at, CALL_TIMEOUT) {

@@ -5,6 +5,9 @@
 #![allow(dead_code, unused_imports, reason = "each test uses the part it needs")]
 
 mod binary;
+mod clock;
+mod hosts;
+mod leading;
 mod meter;
 mod mounts;
 mod nodes;
@@ -14,12 +17,15 @@ mod resp;
 mod scale;
 mod starter;
 
-pub use binary::file_node;
+pub use binary::{Program, file_node};
+pub use clock::Clock;
+pub use hosts::Hosts;
+pub use leading::AtLeader;
 pub use meter::{Disk, Memory, mib};
 pub use mounts::Mounted;
 pub use nodes::{Node, Trio, alone, init, wait_until};
 pub use ports::free_base_port;
-pub use refusal::refused;
+pub use refusal::{refused, refused_by};
 pub use resp::{Client, Reply};
 pub use scale::is_large;
 pub use starter::{Starter, kill, lives};

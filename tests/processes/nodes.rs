@@ -1,6 +1,7 @@
 //! Three nodes as processes, and what can be done to them.
 
 use std::{
+    ffi::OsString,
     fs::{self, File},
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
@@ -9,12 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Client, Memory, Reply, file_node, free_base_port};
+use super::{Client, Memory, Program, Reply, free_base_port};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Long, for a machine that stalls: who is dead refuses at once.
+const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Looks again and again until `look` finds something; fails, saying what for, after a minute.
 pub fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -33,28 +35,39 @@ pub struct Node {
     pub id: u64,
     pub data: PathBuf,
     pub client: String,
+    /// What it runs.
+    pub program: Program,
     /// What it is started with beside its directory.
     pub flags: Vec<String>,
-    /// Its limit of open files, where it is not this process's.
-    pub max_open_files: Option<u64>,
+    /// What it is started by, if not by itself: a command and its first arguments, which the program's follow.
+    pub starter: Vec<String>,
     /// Where it writes what it has to say.
     pub log: PathBuf,
     process: Option<Child>,
 }
 
 impl Node {
-    /// Founds a member of the cluster of `voters`, which serves clients at `client`.
+    /// Founds a member of the cluster of `voters`, on plain files, which serves clients at `client`.
     pub fn found(data: PathBuf, id: u64, client: String, voters: &str) -> Node {
-        let made = init(&data, &id.to_string(), voters);
+        Node::found_on(Program::FileNode, data, id, client, voters)
+    }
+
+    /// The same of a node of another program.
+    pub fn found_on(program: Program, data: PathBuf, id: u64, client: String, voters: &str) -> Node {
+        let made = init_on(program, &data, &id.to_string(), voters);
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        Node::in_place(program, data, id, client)
+    }
+
+    /// One whose directory is there already.
+    pub fn in_place(program: Program, data: PathBuf, id: u64, client: String) -> Node {
         let log = data.with_extension("log");
-        Node { id, data, client, flags: Vec::new(), max_open_files: None, log, process: None }
+        Node { id, data, client, program, flags: Vec::new(), starter: Vec::new(), log, process: None }
     }
 
     /// Where the others reach it.
     pub fn peer(&self) -> String {
-        let (host, port) = self.client.split_once(':').unwrap();
-        format!("{host}:{}", port.parse::<u16>().unwrap() + 100)
+        peer_of(&self.client)
     }
 
     /// Its process.
@@ -65,14 +78,9 @@ impl Node {
     /// Starts its process. It ends with this one: its standard input is a pipe from here.
     pub fn start(&mut self) {
         let log = File::options().create(true).append(true).open(&self.log).unwrap();
-        let mut command = match self.max_open_files {
-            None => Command::new(file_node()),
-            Some(most) => {
-                let mut shell = Command::new("sh");
-                shell.args(["-c", &format!("ulimit -n {most}; exec \"$@\""), "sh"]).arg(file_node());
-                shell
-            }
-        };
+        let mut words = self.starter.iter().map(OsString::from).chain([self.program.path().into()]);
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words);
         command.arg("run").arg("--until-stdin-closes").arg("--data").arg(&self.data).args(&self.flags);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log);
         self.process = Some(command.spawn().unwrap());
@@ -89,6 +97,16 @@ impl Node {
         process.kill().unwrap();
         let status = process.wait().unwrap();
         assert_eq!(status.signal(), Some(9), "node {} had ended by itself: {status}\n{}", self.id, self.said());
+    }
+
+    /// Stops it where it stands, until [`Node::resume`].
+    pub fn pause(&self) {
+        kill_process(self.pid(), Signal::STOP).unwrap();
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        kill_process(self.pid(), Signal::CONT).unwrap();
     }
 
     /// What it wrote to standard error, in all its lives.
@@ -143,20 +161,37 @@ pub struct Trio {
 }
 
 impl Trio {
-    /// Founds a cluster under `dir`, each member by itself, as three machines would.
+    /// Founds a cluster on plain files under `dir`, each member by itself, as three machines would.
     pub fn found(dir: &Path) -> Trio {
-        Trio::found_at([1, 2, 3].map(|id| dir.join(format!("n{id}"))))
+        Trio::found_on(Program::FileNode, dir)
+    }
+
+    /// The same of the nodes of another program.
+    pub fn found_on(program: Program, dir: &Path) -> Trio {
+        Trio::found_on_hosts(program, dir, Trio::on_loopback())
     }
 
     /// The same with a directory for each.
     pub fn found_at(dirs: [PathBuf; 3]) -> Trio {
+        Trio::found_in(Program::FileNode, dirs, Trio::on_loopback())
+    }
+
+    /// The same where its nodes serve clients at these addresses, and each other 100 ports above.
+    pub fn found_on_hosts(program: Program, dir: &Path, clients: [String; 3]) -> Trio {
+        Trio::found_in(program, [1, 2, 3].map(|id| dir.join(format!("n{id}"))), clients)
+    }
+
+    /// Where the clients of three nodes on loopback connect.
+    pub fn on_loopback() -> [String; 3] {
         let base = free_base_port();
-        let address = |id: u16| format!("127.0.0.1:{}/127.0.0.1:{}", base + 99 + id, base + id - 1);
-        let voters = (1..=3).map(|id| format!("{id}={}", address(id))).collect::<Vec<_>>().join(",");
-        let nodes = (1..=3).zip(dirs).map(|(id, data): (u16, PathBuf)| {
-            Node::found(data, id.into(), format!("127.0.0.1:{}", base + id - 1), &voters)
-        });
-        Trio { nodes: nodes.collect() }
+        [base, base + 1, base + 2].map(|port| format!("127.0.0.1:{port}"))
+    }
+
+    fn found_in(program: Program, dirs: [PathBuf; 3], clients: [String; 3]) -> Trio {
+        let voter = |(id, client): (u64, &String)| format!("{id}={}/{client}", peer_of(client));
+        let voters = (1..).zip(&clients).map(voter).collect::<Vec<_>>().join(",");
+        let nodes = (1..).zip(dirs).zip(clients);
+        Trio { nodes: nodes.map(|((id, data), client)| Node::found_on(program, data, id, client, &voters)).collect() }
     }
 
     /// Has its nodes take a snapshot every so many bytes of log, and keep so few entries that one who was away needs it.
@@ -199,9 +234,18 @@ impl Trio {
     }
 }
 
-/// Runs `init` for one node.
+fn peer_of(client: &str) -> String {
+    let (host, port) = client.rsplit_once(':').unwrap();
+    format!("{host}:{}", port.parse::<u16>().unwrap() + 100)
+}
+
+/// Runs `init` for one node on plain files.
 pub fn init(data: &Path, id: &str, voters: &str) -> Output {
-    let mut command = Command::new(file_node());
+    init_on(Program::FileNode, data, id, voters)
+}
+
+fn init_on(program: Program, data: &Path, id: &str, voters: &str) -> Output {
+    let mut command = Command::new(program.path());
     command.arg("init").arg("--data").arg(data).args(["--id", id, "--voters", voters]);
     command.stdin(Stdio::null()).output().unwrap()
 }

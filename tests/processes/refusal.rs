@@ -9,13 +9,18 @@ use std::{
 
 use rustix::process::Signal;
 
-use super::{file_node, wait_until};
+use super::{Program, wait_until};
 
-/// Runs the program in `dir`, sees it end by itself and not well, and returns all that it said.
+/// Runs the program on plain files in `dir`, sees it end by itself and not well, and returns all that it said.
 pub fn refused<A: AsRef<OsStr>>(dir: &Path, arguments: &[A]) -> String {
+    refused_by(Program::FileNode, dir, arguments)
+}
+
+/// The same with another program.
+pub fn refused_by<A: AsRef<OsStr>>(program: Program, dir: &Path, arguments: &[A]) -> String {
     let said = dir.join("refusal");
     let out = File::create(&said).unwrap();
-    let mut command = Command::new(file_node());
+    let mut command = Command::new(program.path());
     command.args(arguments).current_dir(dir).stdin(Stdio::null());
     let mut process = command.stdout(out.try_clone().unwrap()).stderr(out).spawn().unwrap();
     let mut looks = 0;

@@ -41,6 +41,11 @@ impl Client {
         Ok(Client { stream: BufReader::new(stream) })
     }
 
+    /// This end's address.
+    pub fn local_address(&self) -> io::Result<SocketAddr> {
+        self.stream.get_ref().local_addr()
+    }
+
     /// Sends one command and waits for its reply.
     pub fn call(&mut self, arguments: &[&str]) -> io::Result<Reply> {
         self.send(&[arguments])?;

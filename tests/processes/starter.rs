@@ -9,7 +9,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{file_node, wait_until};
+use super::{Program, wait_until};
 
 /// A starter and what it has printed.
 pub struct Starter {
@@ -18,12 +18,22 @@ pub struct Starter {
 }
 
 impl Starter {
-    /// Starts three nodes with data in `dir/data`.
+    /// Starts three nodes on plain files with data in `dir/data`.
     pub fn start(dir: &Path, base_port: u16) -> Starter {
+        Starter::start_on(Program::FileNode, dir, base_port)
+    }
+
+    /// The same with the nodes of another program.
+    pub fn start_on(program: Program, dir: &Path, base_port: u16) -> Starter {
+        Starter::start_with(program, dir, base_port, &[])
+    }
+
+    /// The same with these words more.
+    pub fn start_with(program: Program, dir: &Path, base_port: u16, more: &[&str]) -> Starter {
         let printed = dir.join("printed");
         let out = File::create(&printed).unwrap();
-        let mut command = Command::new(file_node());
-        command.args(["--data", "data", "--base-port", &base_port.to_string()]).current_dir(dir);
+        let mut command = Command::new(program.path());
+        command.args(["--data", "data", "--base-port", &base_port.to_string()]).args(more).current_dir(dir);
         command.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
         Starter { process: command.spawn().unwrap(), printed }
     }

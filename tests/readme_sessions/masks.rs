@@ -41,7 +41,7 @@ impl Cast {
     /// What is printed here, with README's ports.
     pub fn to_readme(&self, line: &str) -> String {
         let mut line = line.to_owned();
-        for offset in (0..3).chain(100..103) {
+        for offset in (0..3).chain(100..103).chain(200..201) {
             for before in [":", "-p "] {
                 let (here, there) = (self.port + offset, self.readme_port + offset);
                 line = line.replace(&format!("{before}{here}"), &format!("{before}{there}"));
@@ -49,6 +49,13 @@ impl Cast {
         }
         line
     }
+}
+
+/// How the directories of nodes begin.
+const DATA: [&str; 2] = ["eraft-data/n", "eraft-s3-data/n"];
+
+fn is_program(word: &str, name: &str) -> bool {
+    word == name || word.strip_suffix(name).is_some_and(|directory| directory.ends_with('/'))
 }
 
 /// The line without what is chance. A row of the starter's table keeps its node, port and directory: these are not.
@@ -65,10 +72,10 @@ pub fn masked(line: &str) -> String {
         let word = &mut words[at];
         if hides {
             *word = word.replace(|c: char| c.is_ascii_digit(), "").to_owned() + "#";
-        } else if word.ends_with("/file_node") || word == "file_node" {
-            *word = "FILE_NODE".to_owned();
-        } else if !row && word.starts_with("eraft-data/n") {
-            *word = "eraft-data/n#".to_owned();
+        } else if let Some(program) = ["file_node", "s3_node"].into_iter().find(|name| is_program(word, name)) {
+            *word = program.to_uppercase();
+        } else if let Some(data) = DATA.into_iter().find(|data| !row && word.starts_with(data)) {
+            *word = format!("{data}#");
         } else if !row && word.starts_with("127.0.0.1:") {
             *word = "127.0.0.1:#".to_owned();
         }

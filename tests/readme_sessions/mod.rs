@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::processes;
+use crate::processes::{self, Program};
 use masks::{Cast, masked, number_after};
 
 pub mod masks;
@@ -66,6 +66,7 @@ pub fn sessions(text: &str) -> Vec<Session> {
 /// The processes of the sessions.
 #[derive(Debug)]
 pub struct Stage {
+    program: Program,
     dir: tempfile::TempDir,
     cast: Cast,
     base_port: u16,
@@ -84,18 +85,20 @@ struct Terminal {
 }
 
 impl Stage {
-    /// Nothing runs yet.
-    pub fn set(script: &[Session]) -> Stage {
+    /// Nothing runs yet; the script's first command starts this program.
+    pub fn set(program: Program, script: &[Session]) -> Stage {
         let readme_table = script[0].typed[0].prints.clone();
         let base_port = processes::free_base_port();
         let cast = Cast::new(7001, base_port);
-        Stage { dir: tempfile::tempdir().unwrap(), cast, base_port, readme_table, terminals: Vec::new() }
+        Stage { program, dir: tempfile::tempdir().unwrap(), cast, base_port, readme_table, terminals: Vec::new() }
     }
 
-    /// The starter, where README would start it: data goes to the directory it is started in.
+    /// The starter, where README would start it: data goes to the directory it is started in. What README types behind the
+    /// program's name goes along.
     pub fn start(&mut self, typed: &Typed) {
         let port = self.base_port.to_string();
-        self.terminal(&["--base-port", &port]);
+        let flags = typed.command.split_once(" -- ").map_or("", |(_, flags)| flags).split_whitespace();
+        self.terminal(&["--base-port", &port].into_iter().chain(flags).collect::<Vec<_>>());
         self.expect_first_terminal(&typed.prints);
         let here = self.terminals[0].lines();
         let leader = |lines: &[String]| {
@@ -169,7 +172,7 @@ impl Stage {
     fn terminal(&mut self, args: &[&str]) {
         let printed = self.dir.path().join(format!("terminal-{}", self.terminals.len()));
         let file = File::create(&printed).unwrap();
-        let mut command = Command::new(processes::file_node());
+        let mut command = Command::new(self.program.path());
         command.args(args).current_dir(self.dir.path());
         command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
         self.terminals.push(Terminal { process: command.spawn().unwrap(), printed, compared: 0 });

@@ -67,7 +67,12 @@ async fn a_restarted_server_is_found_again_on_the_same_port() {
     assert!(transport.send(NodeId(2), numbered(1, 2, 2)).await.is_err());
 
     let again = Arrivals::unlimited();
-    let restarted = GrpcServer::bind(identity(2), address, again.clone(), options()).unwrap();
+    let mut restarted = None;
+    until("the port is free", || {
+        restarted = GrpcServer::bind(identity(2), address, again.clone(), options()).ok();
+        restarted.is_some()
+    })
+    .await;
     send_soon(&transport, 2, numbered(1, 2, 3)).await;
     assert_eq!(again.next().await, numbered(1, 2, 3));
     assert_eq!(transport.stats()[&NodeId(2)].connects, 2);

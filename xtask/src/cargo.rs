@@ -6,6 +6,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::rocksdb;
+
 /// The workspace's root directory.
 pub(crate) fn root() -> PathBuf {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -17,7 +19,7 @@ pub(crate) fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
 }
 
-/// A cargo command that runs in `dir`.
+/// A cargo command that runs in `dir`, and links RocksDB where that is kept.
 pub(crate) fn command(dir: &Path) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(dir);
@@ -27,5 +29,6 @@ pub(crate) fn command(dir: &Path) -> Command {
             command.env_remove(&name);
         }
     }
+    command.envs(rocksdb::environment());
     command
 }

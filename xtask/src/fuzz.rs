@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::cargo;
+use crate::{cargo, rocksdb};
 
 /// Longer inputs are slower and reach no more: no decoder's behaviour changes with the length alone.
 const MAX_LEN_BYTES: u32 = 4096;
@@ -33,11 +33,20 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     let fuzz = cargo::root().join("fuzz");
     let all = if args.target.is_empty() { targets(&fuzz)? } else { args.target.clone() };
     for target in &all {
+        let on_rocksdb = target.starts_with("rocksdb_");
+        if on_rocksdb && !rocksdb::ready()? {
+            println!("fuzz: {target} is left out: RocksDB cannot be built here");
+            continue;
+        }
         let corpus = fuzz.join("corpus").join(target);
         std::fs::create_dir_all(&corpus).with_context(|| format!("{} cannot be made", corpus.display()))?;
         let mut command = cargo::command(&cargo::root());
         // cargo-fuzz asks for flags that the stable compiler knows and does not take unasked.
-        command.env("RUSTC_BOOTSTRAP", "1").args(["fuzz", "run", "--sanitizer", &args.sanitizer, target]);
+        command.env("RUSTC_BOOTSTRAP", "1").args(["fuzz", "run", "--sanitizer", &args.sanitizer]);
+        if on_rocksdb {
+            command.args(["--features", "rocksdb"]);
+        }
+        command.arg(target);
         command.arg(&corpus).arg(fuzz.join("seeds").join(target)).arg("--");
         command.args([format!("-runs={}", args.runs), format!("-max_len={MAX_LEN_BYTES}")]);
         command.args(["-rss_limit_mb=2048", "-timeout=10", "-print_final_stats=1"]);

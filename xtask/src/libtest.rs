@@ -75,6 +75,11 @@ impl Output {
         binary.line(line)
     }
 
+    /// Whether a binary was announced whose result is still to come.
+    pub(crate) fn is_running(&self) -> bool {
+        self.binary.is_some()
+    }
+
     /// Everything, once cargo has ended.
     pub(crate) fn finish(mut self) -> Report {
         self.close();
@@ -145,7 +150,8 @@ impl Binary {
         }
         match &self.section {
             Section::Tests => self.test_line(line),
-            Section::Printed { shown, .. } => shown.then(|| line.to_owned()),
+            // Which server a test found is worth knowing though it passed: others say less.
+            Section::Printed { shown, .. } => (*shown || line.starts_with("S3: ")).then(|| line.to_owned()),
             Section::Successes | Section::Failures => None,
         }
     }
@@ -236,6 +242,12 @@ test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
         let (_, shown) = read(TWO_PASS_ONE_SKIPS);
         assert_eq!(shown.lines().count(), 1, "{shown}");
         assert!(shown.contains("2 passed, 0 failed, 1 skipped"), "{shown}");
+    }
+
+    #[test]
+    fn which_server_a_passing_test_found_is_shown() {
+        let (_, shown) = read(&TWO_PASS_ONE_SKIPS.replace("SKIPPED two: no redis-benchmark either", "S3: a server"));
+        assert!(shown.starts_with("S3: a server\n"), "{shown}");
     }
 
     #[test]

@@ -2,22 +2,30 @@
 
 use anyhow::{Context, Result};
 
-use crate::cargo;
+use crate::{cargo, probe, rocksdb};
 
-/// Formatting, clippy over all targets, the facade without its features, the documentation; stops at the first that fails.
+/// Formatting, clippy over all targets, the facade without its features, the documentation. `*` stands for the workspace, RocksDB
+/// included where it can be built.
 const STEPS: [(&str, &[&str]); 4] = [
     ("formatting", &["fmt", "--all", "--check"]),
-    ("clippy", &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+    ("clippy", &["clippy", "--quiet", "*", "--all-targets", "--", "-D", "warnings"]),
     (
         "the facade without features",
         &["clippy", "--quiet", "-p", "eraft", "--no-default-features", "--", "-D", "warnings"],
     ),
-    ("documentation", &["doc", "--quiet", "--workspace", "--no-deps"]),
+    ("documentation", &["doc", "--quiet", "*", "--no-deps"]),
 ];
 
 /// Runs every step; false at the first that found something.
 pub(crate) fn run() -> Result<bool> {
+    let with_rocksdb = rocksdb::ready()?;
+    if !with_rocksdb {
+        println!("lint: RocksDB's backend is left out: no libclang ({})", probe::LIBCLANG);
+    }
     for (what, args) in STEPS {
+        let whole = rocksdb::workspace(with_rocksdb);
+        let args = args.iter().flat_map(|word| if *word == "*" { whole.clone() } else { vec![(*word).to_owned()] });
+        let args: Vec<String> = args.collect();
         println!("lint: {what} (cargo {})", args.join(" "));
         let status = cargo::command(&cargo::root())
             .args(args)

@@ -16,10 +16,13 @@ mod cargo;
 mod conformance;
 mod fresh;
 mod fuzz;
+mod hang;
 mod libtest;
 mod lint;
 mod mutants;
 mod probe;
+mod rocksdb;
+mod s3_image;
 mod test;
 
 /// Checks the whole project.
@@ -42,6 +45,10 @@ enum Task {
     Conformance(conformance::Args),
     /// Runs README's two commands on a bare Debian 12, made by debootstrap in a folder.
     Fresh(fresh::Args),
+    /// Compiles RocksDB once, and prints what a shell evaluates so that its own cargo links it too.
+    Rocksdb,
+    /// Makes the stand-in for S3 a container image, for machines that reach no registry.
+    S3Image,
     /// Feeds every decoder what libFuzzer thinks of.
     Fuzz(fuzz::Args),
 }
@@ -53,6 +60,8 @@ fn main() -> ExitCode {
         Task::Mutants(args) => mutants::run(&args),
         Task::Conformance(args) => conformance::run(&args),
         Task::Fresh(args) => fresh::run(&args),
+        Task::Rocksdb => rocksdb::run(),
+        Task::S3Image => s3_image::run(),
         Task::Fuzz(args) => fuzz::run(&args),
     };
     match done {

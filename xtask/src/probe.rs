@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::cargo;
+use crate::{cargo, s3_image};
 
 /// One thing that a test may need.
 #[derive(Debug)]
@@ -34,8 +34,17 @@ pub(crate) struct Finding {
 const LOOP_EXT4: &str = "run as root; apt-get install e2fsprogs xfsprogs util-linux mount";
 const LOOP_XFS: &str = "run as root; apt-get install xfsprogs util-linux mount";
 
+/// RocksDB's C header becomes Rust by it; no other tool is needed for that.
+pub(crate) const LIBCLANG: &str = "apt-get install libclang-dev, or set LIBCLANG_PATH to the directory of libclang.so";
+
 /// Everything probed, in the order of the table.
-pub(crate) static PROBES: [Probe; 6] = [
+pub(crate) static PROBES: [Probe; 11] = [
+    Probe {
+        name: "libclang",
+        serves: "RocksDB: its backend, the node on it (compiled once: half an hour of a core)",
+        install: LIBCLANG,
+        check: libclang,
+    },
     Probe {
         name: "redis-tools",
         serves: "README's sessions, the example spoken to by redis-cli",
@@ -46,7 +55,19 @@ pub(crate) static PROBES: [Probe; 6] = [
         name: "redis-py",
         serves: "the example spoken to by redis-py's cluster client",
         install: "apt-get install python3-venv, and let it reach pypi.org once",
-        check: redis_py,
+        check: || from_pypi("redis-py", "tests/redis_py/requirements.txt"),
+    },
+    Probe {
+        name: "docker",
+        serves: "S3 servers in containers, stopped and paused under way",
+        install: "apt-get install docker.io, start its engine, and cargo xtask s3-image (or docker pull MinIO's)",
+        check: s3_image::probe,
+    },
+    Probe {
+        name: "moto",
+        serves: "snapshots in an S3 server that others wrote",
+        install: "apt-get install python3-venv, and let it reach pypi.org once",
+        check: || from_pypi("moto", "s3-servers/moto.txt"),
     },
     Probe {
         name: "loop-ext4",
@@ -66,6 +87,18 @@ pub(crate) static PROBES: [Probe; 6] = [
         serves: "nodes on full and on read-only disks",
         install: "run as root; apt-get install mount",
         check: small_tmpfs,
+    },
+    Probe {
+        name: "netns",
+        serves: "nodes on hosts of their own, cut off from each other",
+        install: "run as root; apt-get install iproute2 nftables",
+        check: netns,
+    },
+    Probe {
+        name: "faketime",
+        serves: "nodes whose clocks jump or stand still",
+        install: "apt-get install libfaketime",
+        check: faketime,
     },
 ];
 
@@ -95,6 +128,16 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
     dirs.map(|dir| dir.join(program)).find(|file| file.is_file())
 }
 
+/// Finds libclang as the build of RocksDB's bindings will: by the very same code.
+pub(crate) fn libclang() -> Result<String, String> {
+    let found = clang_sys::load().ok().and_then(|()| clang_sys::get_library());
+    let set = std::env::var_os("LIBCLANG_PATH").map(|path| format!(" at LIBCLANG_PATH={}", path.display()));
+    match found {
+        Some(library) => Ok(library.path().display().to_string()),
+        None => Err(format!("no libclang{}", set.unwrap_or_default())),
+    }
+}
+
 fn programs(names: &[&str]) -> Result<String, String> {
     let missing: Vec<&str> = names.iter().copied().filter(|name| find(name).is_none()).collect();
     if missing.is_empty() { Ok(names.join(", ")) } else { Err(format!("no {}", missing.join(", no "))) }
@@ -114,12 +157,60 @@ fn small_tmpfs() -> Result<String, String> {
     tried.and(removed).map(|()| "mount".to_owned())
 }
 
-/// Brings redis-py into the target directory by the very script that its test uses, so that it is there for good.
-fn redis_py() -> Result<String, String> {
+/// Makes a network namespace with a link to another one and a rule in it, and takes both away again.
+fn netns() -> Result<String, String> {
+    if !rustix::process::geteuid().is_root() {
+        return Err("not root".into());
+    }
+    programs(&["ip", "nft"])?;
+    let names = ["a", "b"].map(|side| format!("eraft-probe-{}-{side}", std::process::id()));
+    let tried = try_netns(&names);
+    for name in &names {
+        let _ = ip(&["netns", "del", name]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    }
+    tried.map(|()| "ip netns, veth, nft".to_owned())
+}
+
+fn try_netns([here, there]: &[String; 2]) -> Result<(), String> {
+    succeed(&mut ip(&["netns", "add", here]))?;
+    succeed(&mut ip(&["netns", "add", there]))?;
+    succeed(&mut ip(&["-n", here, "link", "add", "out", "type", "veth", "peer", "name", "in", "netns", there]))?;
+    let chain =
+        "add table inet probe; add chain inet probe forward { type filter hook forward priority 0; policy drop; }";
+    succeed(&mut ip(&["netns", "exec", here, "nft", chain]))
+}
+
+fn ip(arguments: &[&str]) -> Command {
+    let mut command = Command::new(find("ip").unwrap_or_else(|| "ip".into()));
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.args(arguments).env("PATH", format!("{path}:/usr/sbin:/sbin"));
+    command
+}
+
+/// Asks for the time under a library that says it is 1999.
+fn faketime() -> Result<String, String> {
+    let dirs = ["/usr/lib64", "/usr/local/lib"].map(PathBuf::from);
+    let triplets = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut libraries = dirs.into_iter().chain(triplets).map(|dir| dir.join("faketime/libfaketimeMT.so.1"));
+    let library = libraries.find(|file| file.is_file()).ok_or("no libfaketimeMT.so.1")?;
+    let mut date = Command::new("date");
+    date.arg("+%Y").env("LD_PRELOAD", &library).env("FAKETIME", "@1999-12-24 20:30:00");
+    let output = date.output().map_err(|error| format!("date: {error}"))?;
+    let year = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    if year == "1999" {
+        Ok("libfaketime".into())
+    } else {
+        Err(format!("it is {year} in spite of {}", library.display()))
+    }
+}
+
+/// Brings what these requirements ask for into the target directory, by the very script that its tests use, so that it is there
+/// for good.
+fn from_pypi(name: &str, requirements: &str) -> Result<String, String> {
     programs(&["python3"])?;
-    let (installer, place) = (cargo::root().join("tests/redis_py/install.py"), cargo::target_dir().join("redis-py"));
-    succeed(Command::new("python3").arg(installer).arg(place))?;
-    Ok("python3, redis-py".into())
+    let (installer, wanted) = (cargo::root().join("xtask/from_pypi.py"), cargo::root().join(requirements));
+    succeed(Command::new("python3").arg(installer).arg(wanted).arg(cargo::target_dir().join(name)))?;
+    Ok(format!("python3, {name}"))
 }
 
 /// Mounts a sparse file of `mib` MiB with a fresh file system, cuts its power, and takes it down again.

@@ -5,14 +5,15 @@
 //! as passed. What the tests are told goes through three variables: `ERAFT_REQUIRE` (names of probes whose absence must
 //! fail a test instead of skipping it), `ERAFT_LONG` and `ERAFT_SEED`.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::process::Stdio;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::libtest::{Output, Report};
-use crate::{cargo, probe};
+use crate::libtest::{Output, Report, Skip};
+use crate::{cargo, hang, probe, rocksdb};
 
 /// What `cargo xtask test` may be told.
 #[derive(Debug, clap::Args)]
@@ -44,7 +45,13 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     }
 
     let started = Instant::now();
-    let (report, cargo_failed) = cargo_test(args, &require)?;
+    let whole = args.package.is_empty();
+    let with_rocksdb = (whole || rocksdb::is_meant(&args.package)) && rocksdb::ready()?;
+    let (mut report, cargo_failed) = cargo_test(args, &require, with_rocksdb)?;
+    if !with_rocksdb && whole {
+        let reason = format!("no libclang ({})", probe::LIBCLANG);
+        report.skipped.push(Skip { test: "storage-rocksdb, and the tests of the node on it".into(), reason });
+    }
     let seconds = started.elapsed().as_secs();
     let required_skips: Vec<_> =
         report.skipped.iter().filter(|skip| require.iter().any(|name| skip.reason.contains(name))).collect();
@@ -85,12 +92,12 @@ fn missing<'a>(require: &[&'a str], findings: &[probe::Finding]) -> Result<Vec<&
 }
 
 /// Runs cargo, shows its progress, and collects what the tests printed; also says whether cargo itself failed.
-fn cargo_test(args: &Args, require: &[&str]) -> Result<(Report, bool)> {
+fn cargo_test(args: &Args, require: &[&str], with_rocksdb: bool) -> Result<(Report, bool)> {
     let (reader, writer) = std::io::pipe().context("a pipe for cargo's output")?;
     let mut command = cargo::command(&cargo::root());
     command.args(["test", "--no-fail-fast"]);
     if args.package.is_empty() {
-        command.arg("--workspace");
+        command.args(rocksdb::workspace(with_rocksdb));
     }
     for package in &args.package {
         command.args(["-p", package]);
@@ -108,15 +115,32 @@ fn cargo_test(args: &Args, require: &[&str]) -> Result<(Report, bool)> {
     drop(command); // it holds our ends of the pipe: the reader would wait for them for ever
 
     let mut output = Output::default();
-    let mut lines = BufReader::new(reader);
-    let mut line = Vec::new();
-    while lines.read_until(b'\n', &mut line).context("reading cargo's output")? > 0 {
-        let text = String::from_utf8_lossy(&line);
-        if let Some(shown) = output.line(text.trim_end_matches('\n')) {
-            println!("{shown}");
-            let _ = std::io::stdout().flush();
+    let lines = hang::lines(reader);
+    let patience = if args.long { hang::PATIENCE_LONG } else { hang::PATIENCE };
+    let mut silences = 0;
+    loop {
+        match lines.recv_timeout(patience) {
+            Ok(line) => {
+                silences = 0;
+                if let Some(shown) = output.line(&line?) {
+                    println!("{shown}");
+                    let _ = std::io::stdout().flush();
+                }
+            }
+            // What was started by something that is gone holds the output open, and is not below cargo any more.
+            Err(RecvTimeoutError::Timeout) if silences > 0 => {
+                println!("nothing was heard of cargo since: it is ended, too");
+                child.kill().context("ending cargo")?;
+                break;
+            }
+            Err(RecvTimeoutError::Timeout) if output.is_running() => {
+                println!("nothing was heard of this for {} min: it is ended", patience.as_secs() / 60);
+                hang::end_what_it_started(child.id())?;
+                silences += 1;
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
         }
-        line.clear();
     }
     let status = child.wait().context("waiting for cargo")?;
     Ok((output.finish(), !status.success()))

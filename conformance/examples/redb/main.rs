@@ -13,7 +13,7 @@ mod env;
 
 use std::process::ExitCode;
 
-use eraft_conformance::{MakeEnv, Outcome, cases, crash_states};
+use eraft_conformance::{MakeEnv, Outcome, cases, crash_states, sweep};
 
 fn main() -> ExitCode {
     let make: MakeEnv<'_> = &|seed| Box::new(env::RedbEnv::new(seed));
@@ -34,6 +34,13 @@ fn main() -> ExitCode {
     println!("{passed} passed, {failed} failed, {skipped} skipped");
     let plan = crash_states::Plan { states: 500, operations: 300, per_category: 50, ..Default::default() }.from_env();
     match crash_states::run(&env::OnJournal, &plan) {
+        Ok(report) => println!("{report}"),
+        Err(why) => {
+            failed += 1;
+            println!("FAILED  {why}");
+        }
+    }
+    match sweep::run(&env::OnFaultyFile, &sweep::Plan::from_env(16)) {
         Ok(report) => println!("{report}"),
         Err(why) => {
             failed += 1;

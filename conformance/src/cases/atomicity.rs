@@ -66,6 +66,25 @@ pub async fn line_02_a_large_save_is_never_split(lab: &mut Lab) {
     }
 }
 
+/// A vote that comes with entries is durable with them: whoever finds one of the two finds the other.
+pub async fn line_02_entries_and_their_hard_state_are_never_split(lab: &mut Lab) {
+    let mut storage = lab.fresh().await;
+    let mut model = lab.blank_model();
+    for round in 1..=10 {
+        let mut history = vec![model.clone()];
+        for _ in 0..3 {
+            let last = model.state.outline.last_index().0;
+            let hard_state = Some(voted(round, last));
+            let update = eraft_core::RaftStateUpdate { hard_state, ..append(entries(round, last + 1, last + 2)) };
+            drop(lab.submit(&storage, &mut model, update));
+            history.push(model.clone());
+        }
+        storage = lab.crash(Crash::PowerLoss).await;
+        let kept = lab.shows_one_of(&storage, &history, 0, &format!("after power cut {round}")).await;
+        model = history.swap_remove(kept);
+    }
+}
+
 /// A suffix is replaced or it is not; never cut without its replacement.
 pub async fn line_02_a_truncation_and_its_replacement_are_never_split(lab: &mut Lab) {
     let mut storage = lab.fresh().await;

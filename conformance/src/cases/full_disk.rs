@@ -1,6 +1,11 @@
 //! Line 14: a full disk is `Full`, harms nothing, and is told beforehand.
 
-use eraft_core::StorageErrorKind::{Full, Poisoned};
+use bytes::Bytes;
+use eraft_core::{
+    Entry, EntryKind,
+    StorageErrorKind::{Full, Poisoned},
+    Term,
+};
 
 use crate::{Handle, Lab, Model, make::*};
 
@@ -92,7 +97,7 @@ pub async fn line_14_room_sinks_with_every_save_or_is_unbounded(lab: &mut Lab) {
     lab.holds("the room after a large save", honest, || format!("{before} bytes before, {after} after"));
 }
 
-/// A node on a full disk can still vote, and can free room: it compacts.
+/// A node on a full disk can still vote, lead (which begins with a no-op), and free room: it compacts.
 pub async fn line_14_at_zero_room_the_reserve_saves_votes_and_compactions(lab: &mut Lab) {
     let storage = lab.fresh().await;
     let mut model = lab.blank_model();
@@ -106,6 +111,9 @@ pub async fn line_14_at_zero_room_the_reserve_saves_votes_and_compactions(lab: &
         lab.save(&storage, &mut model, append(vec![bulky(1, index, payload_bytes)])).await;
     }
     lab.save(&storage, &mut model, set(voted(2, 3))).await;
+    let index = model.state.outline.last_index().next();
+    let noop = Entry { index, term: Term(2), kind: EntryKind::Noop, payload: Bytes::new() };
+    lab.save(&storage, &mut model, append(vec![noop])).await;
     model.apply(&keep(), Some(&crate::Content::new(meta(1, 4), &snapshot))).unwrap();
     let published = storage.save_state_and_snapshot(keep(), staged).await;
     lab.holds("publishing at zero room", published.is_ok(), || format!("{published:?}"));

@@ -2,7 +2,7 @@
 
 use eraft_core::{ClusterId, Expected, GroupId, LogIndex, StorageErrorKind};
 
-use crate::{CLUSTER, Crash, Lab, NODE, make::*};
+use crate::{CLUSTER, Crash, Handle, Lab, Model, NODE, make::*};
 
 /// Refused before anything is read: also one who would be refused for another reason.
 pub async fn line_13_a_second_opener_is_locked_out(lab: &mut Lab) {
@@ -84,6 +84,56 @@ pub async fn line_13_a_kill_frees_the_lock(lab: &mut Lab) {
         storage = lab.crash(Crash::Kill).await;
         lab.shows(&storage, &model, &format!("after kill {term}")).await;
     }
+}
+
+/// How often another opener tries: a lock that is given up soon after a failure must be caught.
+const TRIES: usize = 10;
+
+/// A store that has failed is not free: its handles may still read it, and whoever opened it would change it under them.
+pub async fn line_13_a_poisoned_engine_keeps_its_lock_until_it_is_closed(lab: &mut Lab) {
+    let (storage, model) = poisoned(lab).await;
+    lab.close_failed().await;
+    drop(storage);
+    let storage = unlocked(lab).await;
+    lab.shows(&storage, &model, "after closing it").await;
+}
+
+/// The same where nobody closes: it goes with the last of what has it open.
+pub async fn line_13_a_poisoned_engine_keeps_its_lock_until_it_is_dropped(lab: &mut Lab) {
+    let (storage, model) = poisoned(lab).await;
+    drop(storage);
+    lab.drop_engine();
+    let storage = unlocked(lab).await;
+    lab.shows(&storage, &model, "after dropping it").await;
+}
+
+/// Opens a store whose lock is free. An `Env` may have planned the failure for each kind of sync that there is: openings
+/// meet those that are left.
+async fn unlocked(lab: &mut Lab) -> Handle {
+    for _ in 0..TRIES {
+        match lab.try_open().await {
+            Ok(storage) => return storage,
+            Err(error) => lab.holds("the lock", error.kind() != StorageErrorKind::Locked, || error.to_string()),
+        }
+    }
+    lab.open().await
+}
+
+/// A store whose last sync has failed, and which nobody else can open. What it would have saved changes nothing, so that
+/// it may be there or not.
+async fn poisoned(lab: &mut Lab) -> (Handle, Model) {
+    let storage = lab.fresh().await;
+    let mut model = lab.blank_model();
+    lab.save(&storage, &mut model, append(entries(1, 1, 5))).await;
+    lab.save(&storage, &mut model, set(voted(2, 3))).await;
+    lab.env().fail_next_sync().await;
+    lab.fails("the save whose sync fails", storage.save_raft_state(set(voted(2, 3))).await);
+    lab.refused("a save after it", storage.save_raft_state(set(voted(2, 3))).await, StorageErrorKind::Poisoned);
+    for nth in 1..=TRIES {
+        let opened = lab.env().open(Expected::exactly(CLUSTER, NODE)).await;
+        lab.refused(&format!("a second opener, try {nth}"), opened.map(drop), StorageErrorKind::Locked);
+    }
+    (storage, model)
 }
 
 /// An engine that is dropped without a word frees its lock, too.

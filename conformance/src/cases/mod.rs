@@ -36,12 +36,14 @@ macro_rules! __each_case {
         $crate::$then! { $($arguments)*;
             order::line_01_unawaited_saves_take_effect_in_call_order [];
             order::line_01_receipts_resolve_in_call_order [];
+            order::line_01_waiters_are_woken_in_call_order [];
             order::line_01_an_invalid_save_answers_at_once [];
             order::line_01_a_dropped_receipt_does_not_undo_its_save [];
             order::line_01_the_newest_hard_state_wins [];
             atomicity::line_02_a_kill_keeps_a_prefix_of_the_saves [Kill];
             atomicity::line_02_a_power_cut_keeps_a_prefix_of_the_saves [PowerLoss];
             atomicity::line_02_a_large_save_is_never_split [PowerLoss];
+            atomicity::line_02_entries_and_their_hard_state_are_never_split [PowerLoss];
             atomicity::line_02_a_truncation_and_its_replacement_are_never_split [PowerLoss];
             atomicity::line_02_state_and_snapshot_are_never_split [PowerLoss];
             durability::line_03_a_vote_survives_a_power_cut [PowerLoss];
@@ -88,6 +90,7 @@ macro_rules! __each_case {
             snapshot::line_07_a_staged_snapshot_is_invisible_until_saved [];
             snapshot::line_07_a_discarded_snapshot_is_gone [];
             snapshot::line_07_a_staged_snapshot_is_gone_at_the_next_open [];
+            snapshot::line_07_a_stage_of_an_earlier_opening_never_names_a_newer_one [];
             snapshot::line_07_an_aborted_or_dropped_stage_leaves_nothing [];
             snapshot::line_07_several_stages_at_once_keep_apart [];
             snapshot::line_07_a_snapshot_cannot_be_published_twice [];
@@ -133,6 +136,8 @@ macro_rules! __each_case {
             lock::line_13_a_closed_handle_is_refused [];
             lock::line_13_a_kill_frees_the_lock [Kill];
             lock::line_13_dropping_everything_frees_the_lock [];
+            lock::line_13_a_poisoned_engine_keeps_its_lock_until_it_is_closed [FailedSync];
+            lock::line_13_a_poisoned_engine_keeps_its_lock_until_it_is_dropped [FailedSync];
             full_disk::line_14_a_full_disk_is_full_and_harms_nothing [FullDisk];
             full_disk::line_14_a_save_that_does_not_fit_fails_whole [FullDisk];
             full_disk::line_14_room_is_told_beforehand [FullDisk];
@@ -153,6 +158,8 @@ macro_rules! __each_case {
             groups::groups_a_hundred_share_an_engine [ManyGroups];
             groups::groups_have_sizes_of_their_own [ManyGroups];
             random::random_walks_agree_with_the_model [];
+            random::random_walks_through_crashes_agree_with_the_model [Kill];
+            random::random_walks_through_faults_agree_with_the_model [FailedSync Kill];
             state::state_no_vote_and_a_vote_for_anyone_are_told_apart [];
             state::state_a_save_of_nothing_changes_nothing [];
             state::state_a_hard_state_rides_with_every_kind_of_change [];

@@ -1,7 +1,7 @@
 //! Lines 7 and 8: staged snapshots stay invisible, published ones switch with the state, readers outlive them.
 
 use bytes::Bytes;
-use eraft_core::StorageErrorKind::Invalid;
+use eraft_core::{StagedSnapshot, StorageErrorKind::Invalid};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use crate::{Content, Lab, Model, make::*};
@@ -49,6 +49,46 @@ pub async fn line_07_a_staged_snapshot_is_gone_at_the_next_open(lab: &mut Lab) {
     lab.refused("publishing it", storage.save_state_and_snapshot(keep(), staged).await, Invalid);
     lab.publish(&storage, &mut model, keep(), meta(1, 5), &chunks(2, 1, 1000)).await;
     lab.shows(&storage, &model, "after staging anew").await;
+}
+
+/// Whoever still holds a stage of an earlier opening must not publish, or remove, one of this: not even where both stand
+/// for the same entry, have the same length, and were the same in number.
+pub async fn line_07_a_stage_of_an_earlier_opening_never_names_a_newer_one(lab: &mut Lab) {
+    let mut storage = lab.fresh().await;
+    let mut model = lab.blank_model();
+    lab.save(&storage, &mut model, append(entries(1, 1, 10))).await;
+    let mut earlier = Vec::new();
+    for opening in 0..3 {
+        let contents = [0, 1, 2, 3].map(|nth| chunks(10 * opening + nth, 2, 1000));
+        let mut staged = Vec::new();
+        for content in &contents {
+            staged.push(lab.stage(&storage, meta(1, 5), content).await);
+        }
+        for old in &earlier {
+            let published = storage.save_state_and_snapshot(keep(), StagedSnapshot::clone(old)).await;
+            lab.refused("publishing a stage of an earlier opening", published, Invalid);
+            // Nothing to a store that holds none; only what is staged now must not go.
+            let _refused_or_not = storage.discard_snapshot(old.clone()).await;
+        }
+        // One is published, one is discarded, and some are left: none of them gives its name back to a later opening.
+        earlier.extend(staged.iter().cloned());
+        let [first, second, ..] = <[StagedSnapshot; 4]>::try_from(staged).expect("four were staged");
+        storage.discard_snapshot(first).await.unwrap();
+        model.apply(&keep(), Some(&Content::new(meta(1, 5), &contents[1]))).unwrap();
+        storage.save_state_and_snapshot(keep(), second).await.unwrap();
+        lab.shows(&storage, &model, &format!("after publishing one, opening {opening}")).await;
+        storage = lab.reopen().await;
+        lab.shows(&storage, &model, &format!("after opening {opening}")).await;
+    }
+    // And where an opening staged nothing: what the first ones counted is forgotten by then.
+    storage = lab.reopen().await;
+    let newest = lab.stage(&storage, meta(1, 5), &chunks(99, 2, 1000)).await;
+    for old in earlier {
+        lab.refused("publishing one of long ago", storage.save_state_and_snapshot(keep(), old).await, Invalid);
+    }
+    model.apply(&keep(), Some(&Content::new(meta(1, 5), &chunks(99, 2, 1000)))).unwrap();
+    storage.save_state_and_snapshot(keep(), newest).await.unwrap();
+    lab.shows(&storage, &model, "after publishing the newest").await;
 }
 
 /// A receiver that gives up leaves nothing.

@@ -130,16 +130,18 @@ impl Left<'_> {
         let Left { disk, history, bounds } = self;
         let groups: Vec<GroupId> = history.groups.keys().copied().collect();
         let mut blank = None;
-        let opened = match driver::open(backend, &disk, &groups, seed) {
+        let open = || backend.open_alone(&disk, driver::expected(), seed);
+        let opened = match open() {
             Err(error) if error.kind() == StorageErrorKind::NotInitialised && !bounds.created => {
                 let created = backend.create(&disk, CLUSTER, NODE, seed);
                 disk.mark(Mark::Created);
                 let identity = created.map_err(|error| format!("creating what was not there: {error}"))?;
                 blank = Some(History::blank(identity, &groups));
-                driver::open(backend, &disk, &groups, seed)
+                open()
             }
             opened => opened,
         };
+        let opened = opened.and_then(|engine| driver::read(engine, &groups));
         let driver::Found { engine, groups: found, listed } =
             opened.map_err(|error| format!("it does not open: {error}"))?;
         let expected = blank.as_ref().unwrap_or(history);

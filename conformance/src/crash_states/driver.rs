@@ -38,9 +38,13 @@ pub(super) struct Found {
     pub(super) listed: Vec<GroupId>,
 }
 
-/// Opens the store and reads all it shows.
-pub(super) fn open(backend: &dyn Backend, disk: &Disk, groups: &[GroupId], seed: u64) -> Result<Found> {
-    let engine = backend.open(disk, Expected::exactly(CLUSTER, NODE), seed)?;
+/// Whose stores all of these are.
+pub(super) fn expected() -> Expected {
+    Expected::exactly(CLUSTER, NODE)
+}
+
+/// Reads all that a store shows which was just opened.
+pub(super) fn read(engine: Box<dyn Engine>, groups: &[GroupId]) -> Result<Found> {
     let listed = block_on(engine.groups())?;
     let mut found = BTreeMap::new();
     for group in groups {
@@ -133,7 +137,8 @@ impl<'a> Driver<'a> {
             drop((handles, engine));
         }
         let groups: Vec<GroupId> = history.groups.keys().copied().collect();
-        let opened = open(backend, &disk, &groups, seed).map_err(|error| format!("opening again: {error}"))?;
+        let opened = backend.open(&disk, expected(), seed).and_then(|engine| read(engine, &groups));
+        let opened = opened.map_err(|error| format!("opening again: {error}"))?;
         let mut handles = BTreeMap::new();
         for (group, (handle, model)) in opened.groups {
             let newest = history.groups[&group].len() - 1;

@@ -9,25 +9,25 @@ use crate::Model;
 
 /// Which saves a store must show at least, and may show at most, at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Bounds {
+pub(crate) struct Bounds {
     /// Whether the store's creation was acknowledged.
-    pub(super) created: bool,
+    pub(crate) created: bool,
     /// Whether it was opened, and read.
-    pub(super) opened: bool,
+    pub(crate) opened: bool,
     /// For each group, the newest save that was acknowledged, and the newest that was handed in.
-    pub(super) saves: BTreeMap<GroupId, (usize, usize)>,
+    pub(crate) saves: BTreeMap<GroupId, (usize, usize)>,
 }
 
 /// The states of every group, the first before any save.
 #[derive(Clone, Debug)]
-pub(super) struct History {
-    pub(super) identity: Identity,
-    pub(super) groups: BTreeMap<GroupId, Vec<Model>>,
+pub(crate) struct History {
+    pub(crate) identity: Identity,
+    pub(crate) groups: BTreeMap<GroupId, Vec<Model>>,
 }
 
 impl Bounds {
     /// Takes a mark into account.
-    pub(super) fn see(&mut self, operation: &Operation) {
+    pub(crate) fn see(&mut self, operation: &Operation) {
         match operation {
             Operation::Mark(Mark::Created) => self.created = true,
             Operation::Mark(Mark::Opened) => self.opened = true,
@@ -37,19 +37,19 @@ impl Bounds {
         }
     }
 
-    pub(super) fn of(&self, group: GroupId) -> (usize, usize) {
+    pub(crate) fn of(&self, group: GroupId) -> (usize, usize) {
         self.saves.get(&group).copied().unwrap_or_default()
     }
 }
 
 impl History {
     /// A store that holds nothing.
-    pub(super) fn blank(identity: Identity, groups: &[GroupId]) -> History {
+    pub(crate) fn blank(identity: Identity, groups: &[GroupId]) -> History {
         let groups = groups.iter().map(|group| (*group, vec![Model::blank(identity)]));
         History { identity, groups: groups.collect() }
     }
 
-    pub(super) fn newest(&self, group: GroupId) -> &Model {
+    pub(crate) fn newest(&self, group: GroupId) -> &Model {
         self.groups[&group].last().expect("a history begins with the state before any save")
     }
 
@@ -57,7 +57,7 @@ impl History {
     ///
     /// # Errors
     /// What is wrong where it is none that the bounds allow.
-    pub(super) fn place(&self, group: GroupId, found: &Model, (least, most): (usize, usize)) -> Result<usize, String> {
+    pub(crate) fn place(&self, group: GroupId, found: &Model, (least, most): (usize, usize)) -> Result<usize, String> {
         let models = &self.groups[&group];
         let allowed = (least..=most).rev().find(|save| models[*save].difference(found).is_none());
         if let Some(save) = allowed {

@@ -12,16 +12,16 @@ const MAX_ENTRY_BYTES: u64 = 16 * 1024;
 
 /// One save, not yet handed in.
 #[derive(Clone, Debug)]
-pub(super) struct Step {
-    pub(super) kind: &'static str,
-    pub(super) update: RaftStateUpdate,
+pub(crate) struct Step {
+    pub(crate) kind: &'static str,
+    pub(crate) update: RaftStateUpdate,
     /// A snapshot to be staged, and published with it.
-    pub(super) publish: Option<(SnapshotMeta, Vec<Bytes>)>,
+    pub(crate) publish: Option<(SnapshotMeta, Vec<Bytes>)>,
 }
 
 impl Step {
     /// What the store holds after it; `None` where it may not follow.
-    pub(super) fn after(&self, model: &Model) -> Option<Model> {
+    pub(crate) fn after(&self, model: &Model) -> Option<Model> {
         let mut after = model.clone();
         let content = self.publish.as_ref().map(|(meta, chunks)| Content::new(meta.clone(), chunks));
         after.apply(&self.update, content.as_ref()).ok()?;
@@ -30,7 +30,7 @@ impl Step {
 }
 
 /// Some save that may follow `model`.
-pub(super) fn any(random: &mut Rng, model: &Model) -> Step {
+pub(crate) fn any(random: &mut Rng, model: &Model) -> Step {
     let bytes: u64 = model.entries.iter().map(Entry::size_bytes).sum();
     let last = model.state.outline.last_index().0;
     if model.entries.len() > MAX_ENTRIES || bytes > MAX_ENTRY_BYTES {
@@ -53,7 +53,7 @@ pub(super) fn any(random: &mut Rng, model: &Model) -> Step {
 }
 
 /// Some description of a snapshot that could be published now.
-pub(super) fn meta_for(random: &mut Rng, model: &Model) -> Option<SnapshotMeta> {
+pub(crate) fn meta_for(random: &mut Rng, model: &Model) -> Option<SnapshotMeta> {
     let (last, snapshot) = (model.state.outline.last_index().0, snapshot_of(model));
     if last <= snapshot {
         return None;
@@ -63,14 +63,14 @@ pub(super) fn meta_for(random: &mut Rng, model: &Model) -> Option<SnapshotMeta> 
 }
 
 /// Publishing what was staged earlier.
-pub(super) fn publish(random: &mut Rng, meta: &SnapshotMeta, chunks: &[Bytes]) -> Step {
+pub(crate) fn publish(random: &mut Rng, meta: &SnapshotMeta, chunks: &[Bytes]) -> Step {
     let log = if random.bool() { LogChange::Keep } else { LogChange::CompactTo(meta.last) };
     let update = RaftStateUpdate { hard_state: None, log };
     Step { kind: "publish", update, publish: Some((meta.clone(), chunks.to_vec())) }
 }
 
 /// A snapshot's content: nothing, or some thousand bytes.
-pub(super) fn content(random: &mut Rng) -> Vec<Bytes> {
+pub(crate) fn content(random: &mut Rng) -> Vec<Bytes> {
     let (count, size_bytes) = (random.usize(..4), random.usize(1..2500));
     chunks(random.u64(..), count, size_bytes)
 }

@@ -61,7 +61,8 @@ pub(super) fn record(
     let created = backend.create(&disk, CLUSTER, NODE, random.u64(..));
     let identity = created.map_err(|error| format!("creating: {error}"))?;
     disk.mark(Mark::Created);
-    let opened = driver::open(backend, &disk, groups, random.u64(..));
+    let opened = backend.open(&disk, driver::expected(), random.u64(..));
+    let opened = opened.and_then(|engine| driver::read(engine, groups));
     let driver::Found { engine, groups: found, .. } =
         opened.map_err(|error| format!("opening what was created: {error}"))?;
     let handles = found.into_iter().map(|(group, (handle, _))| (group, handle)).collect();

@@ -53,7 +53,7 @@ bugs! {
     OpeningSyncsWithoutWriting: "What a failed sync left in the cache is synced at open, and not written again.", "line_15_what_is_read_after_a_failed_sync_survives_a_power_cut";
 
     // Atomicity: one save, split.
-    HardStateSplitOff: "A hard state is written after the entries that it came with, in a line of its own.", "random_walks_agree_with_the_model";
+    HardStateSplitOff: "A hard state is written after the entries that it came with, in a line of its own.", "line_02_entries_and_their_hard_state_are_never_split";
     SnapshotSplitOff: "State and snapshot are written in two lines.", "line_02_state_and_snapshot_are_never_split";
     AppendsSplit: "Appends are written in two lines.", "line_02_a_large_save_is_never_split";
 
@@ -87,6 +87,7 @@ bugs! {
     ShowsWhatIsStaged: "A finished stage is taken for published.", "line_07_a_staged_snapshot_is_invisible_until_saved";
     DiscardTakesThePublished: "A late discard removes the snapshot though it is published.", "line_07_discarding_what_is_published_takes_nothing_away";
     PublishesTwice: "One stage can be published twice.", "line_07_a_snapshot_cannot_be_published_twice";
+    StageIdsRestart: "The ids of stages are counted from the opening on.", "line_07_a_stage_of_an_earlier_opening_never_names_a_newer_one";
     StagesSharedByGroups: "A stage of one group can be published in another.", "groups_do_not_share_stages_or_handles";
     ReaderDiesWithANewerSnapshot: "A reader fails once a newer snapshot is published.", "line_08_an_open_reader_outlives_newer_snapshots";
     ChunksSwapped: "A reader swaps two chunks of a long snapshot.", "line_08_snapshots_of_any_size_come_back_unchanged";
@@ -96,9 +97,11 @@ bugs! {
     ReadsOneOver: "A read gives the entry that crosses its bound.", "line_10_a_read_stays_within_its_bytes_but_returns_one_entry";
     ReadsInTwoCuts: "One read looks at the log twice.", "line_10_a_read_is_one_cut_at_a_save_boundary";
     ReceiptsOutOfOrder: "The receipts of a batch resolve in reverse.", "line_01_receipts_resolve_in_call_order";
+    WaitersWokenInReverse: "The receipts of a batch resolve in reverse, in one go.", "line_01_waiters_are_woken_in_call_order";
     SizesForgetARestart: "The state's size counts from the opening on.", "sizes_survive_an_opening";
     ReplacedEntriesStillCount: "The state's size counts entries that were replaced.", "sizes_follow_the_log";
     SecondOpenerAdmitted: "A second opener is let in.", "line_13_a_second_opener_is_locked_out";
+    PoisonFreesTheLock: "A store that has failed lets a second opener in.", "line_13_a_poisoned_engine_keeps_its_lock_until_it_is_closed";
     SecondHandleAdmitted: "A second handle of a group is given.", "line_13_a_second_handle_of_a_group_is_locked_out";
     ClosingDropsWhatIsQueued: "Closing forgets what is still queued.", "line_13_closing_completes_what_is_queued";
     OpensAnybodysStore: "A store opens for whoever asks.", "line_12_another_cluster_or_node_is_refused";

@@ -94,6 +94,11 @@ pub(super) struct Disk {
     pub(super) files: BTreeMap<String, File>,
     pub(super) fail_next_sync: bool,
     pub(super) fail_next_write: bool,
+    /// Whether a committer is at work, and how many steps there have been.
+    pub(super) at_work: bool,
+    steps: u64,
+    /// The step at which the committer stops, for a crash that comes there.
+    stop_at: Option<u64>,
 }
 
 impl Disk {
@@ -108,6 +113,9 @@ impl Disk {
             files: BTreeMap::new(),
             fail_next_sync: false,
             fail_next_write: false,
+            at_work: false,
+            steps: 0,
+            stop_at: None,
         }
     }
 
@@ -135,9 +143,25 @@ impl Disk {
         sync_outcome(failed)
     }
 
+    /// Has the committer stop after so many steps, or when it has nothing left to do.
+    pub(super) fn stop_after(&mut self, steps: u64) {
+        self.stop_at = Some(self.steps + steps);
+    }
+
+    pub(super) fn step(&mut self) {
+        self.steps += 1;
+    }
+
+    /// Whether the committer stands where it was to stop.
+    pub(super) fn has_stopped(&self) -> bool {
+        self.stop_at.is_some_and(|step| self.steps >= step)
+    }
+
     /// The process is gone; what it wrote is not.
     pub(super) fn kill(&mut self) {
         self.epoch += 1;
+        self.at_work = false;
+        self.stop_at = None;
         self.locked = false;
         self.fail_next_sync = false;
         self.fail_next_write = false;

@@ -1,6 +1,7 @@
 //! The wrong store's engine: a queue, a committer that writes and syncs one batch at a time, and a poison.
 //!
-//! Between the write and the sync of a batch the committer gives way, so that a crash may come between them.
+//! Between the write and the sync of a batch the committer gives way, so that a crash may come between them: it stops at
+//! the very step that the crash has chosen, whatever else the machine is doing.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -64,6 +65,8 @@ pub(super) struct Inner {
     handles: BTreeSet<GroupId>,
     /// Finished and not yet published or discarded.
     stages: BTreeMap<String, (GroupId, Published)>,
+    /// How many this opening has finished.
+    stages_finished: u64,
     pub(super) staged_last: Option<Published>,
 }
 
@@ -106,6 +109,7 @@ impl WrongEngine {
             closed: false,
             handles: BTreeSet::new(),
             stages: BTreeMap::new(),
+            stages_finished: 0,
             staged_last: None,
         };
         Ok(WrongEngine { shared: Arc::new(Mutex::new(inner)) })
@@ -163,10 +167,22 @@ pub(super) async fn idle(shared: &Shared) {
 async fn commit_all(shared: Shared) {
     while lock(&shared).write_batch() {
         for _ in 0..SYNC_STEPS {
-            tokio::task::yield_now().await;
+            give_way(&shared).await;
         }
         lock(&shared).sync_batch();
+        give_way(&shared).await;
+    }
+}
+
+/// One step; a crash may come before the next.
+async fn give_way(shared: &Shared) {
+    lock(&lock(shared).disk).step();
+    loop {
         tokio::task::yield_now().await;
+        let inner = lock(shared);
+        if inner.alive().is_err() || !lock(&inner.disk).has_stopped() {
+            break;
+        }
     }
 }
 
@@ -200,14 +216,15 @@ impl Inner {
         }
         let publish = snapshot.map(|staged| inner.staged(id, staged)).transpose()?;
         inner.judge(id, &update, publish.as_ref().map(|published| &published.meta))?;
-        if let Some(published) = &publish
+        if let Some(staged) = snapshot
             && inner.bug != Some(Bug::PublishesTwice)
         {
-            inner.stages.remove(&published.id);
+            inner.stages.remove(&staged.id);
         }
         let (completion, receipt) = Receipt::pending();
         inner.queue.push_back(Queued { record: Record { group: id, update, publish }, completion });
         if !std::mem::replace(&mut inner.committing, true) {
+            lock(&inner.disk).at_work = true;
             tokio::spawn(commit_all(Arc::clone(shared)));
         }
         Ok(receipt)
@@ -248,6 +265,9 @@ impl Inner {
         self.under_way = self.queue.drain(..many).collect();
         if self.under_way.is_empty() {
             self.committing = false;
+            if self.alive().is_ok() {
+                lock(&self.disk).at_work = false;
+            }
             return false;
         }
         let spared = self.bug == Some(Bug::PoisonStopsAtTheGroup);
@@ -292,6 +312,9 @@ impl Inner {
             if self.bug != Some(Bug::PoisonHeals) {
                 self.poison = Some(error.clone());
                 self.poisoned_group = last_saved;
+                if self.bug == Some(Bug::PoisonFreesTheLock) {
+                    lock(&self.disk).locked = false;
+                }
             }
             if self.bug != Some(Bug::FailedSyncIsAcknowledged) {
                 return self.fail_batch(&error);
@@ -317,14 +340,18 @@ impl Inner {
         for queued in &done {
             self.show(&queued.record);
         }
-        if self.bug != Some(Bug::ReceiptsOutOfOrder) {
-            return done.into_iter().for_each(|queued| queued.completion.complete(Ok(())));
+        let complete = |queued: Queued| queued.completion.complete(Ok(()));
+        if self.bug == Some(Bug::WaitersWokenInReverse) {
+            return done.into_iter().rev().for_each(complete);
         }
-        // With time between them, so that it can be seen.
+        if self.bug != Some(Bug::ReceiptsOutOfOrder) {
+            return done.into_iter().for_each(complete);
+        }
+        // With time between them, so that it is seen on a busy machine, too.
         tokio::spawn(async move {
             for queued in done.into_iter().rev() {
                 queued.completion.complete(Ok(()));
-                tokio::task::yield_now().await;
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
             }
         });
     }
@@ -389,15 +416,18 @@ impl Inner {
         disk.files.insert(name.clone(), file);
         drop(disk);
         self.staged_last = Some(published.clone());
+        self.stages_finished += 1;
+        let name = if self.bug == Some(Bug::StageIdsRestart) { self.stages_finished.to_string() } else { name };
         self.stages.insert(name.clone(), (id, published));
         Ok(StagedSnapshot { meta, size_bytes, id: name })
     }
 
     pub(super) fn discard(&mut self, staged: &StagedSnapshot) -> Result<()> {
         self.alive()?;
-        let was_staged = self.stages.remove(&staged.id).is_some();
-        if was_staged || self.bug == Some(Bug::DiscardTakesThePublished) {
-            lock(&self.disk).files.remove(&staged.id);
+        let file = self.stages.remove(&staged.id).map(|(_, published)| published.id);
+        let file = file.or_else(|| (self.bug == Some(Bug::DiscardTakesThePublished)).then(|| staged.id.clone()));
+        if let Some(file) = file {
+            lock(&self.disk).files.remove(&file);
         }
         Ok(())
     }

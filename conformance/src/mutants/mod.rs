@@ -42,6 +42,13 @@ struct WrongEnv {
     bug: Option<Bug>,
 }
 
+impl WrongEnv {
+    fn goes_on(&self) -> bool {
+        let disk = lock(&self.disk);
+        disk.at_work && !disk.has_stopped()
+    }
+}
+
 #[async_trait]
 impl Env for WrongEnv {
     fn capabilities(&self) -> Capabilities {
@@ -82,7 +89,8 @@ impl Env for WrongEnv {
     async fn crash(&mut self, crash: Crash) {
         // Anywhere: before a batch is written, between its write and its sync, or after both.
         let steps = lock(&self.disk).random_id() % 16;
-        for _ in 0..steps {
+        lock(&self.disk).stop_after(steps);
+        while self.goes_on() {
             tokio::task::yield_now().await;
         }
         match crash {

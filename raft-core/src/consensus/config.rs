@@ -21,7 +21,7 @@ pub struct Config {
     /// How many proposals and reads may await their outcome; more are refused as busy.
     pub max_pending_requests: usize,
     /// How many entries that a snapshot holds stay in the log all the same, when it is published: so many a peer may lag
-    /// behind without needing the snapshot.
+    /// behind without needing the snapshot. None do where the store lacks room.
     pub trailing_entries: u64,
 }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     message::MessageBody,
-    types::{EntryId, NodeId, Term},
+    types::{EntryId, LogIndex, NodeId, Term},
 };
 
 impl Raft {
@@ -23,6 +23,19 @@ impl Raft {
                 self.campaign_if_promising();
             }
             _ => {}
+        }
+    }
+
+    /// The state machine holds everything up to `index`. Where that ends a restore, this node has no reason any more to let
+    /// the others campaign first.
+    pub(super) fn on_applied(&mut self, index: LogIndex) {
+        let had_its_state = self.server.has_its_state();
+        self.server.applied_to(index);
+        if !had_its_state
+            && self.server.has_its_state()
+            && let RoleState::Follower(follower) = &mut self.role
+        {
+            follower.deadline = follower.deadline.min(self.server.draw_election_deadline());
         }
     }
 

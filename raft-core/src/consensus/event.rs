@@ -52,6 +52,8 @@ pub enum Event {
     SnapshotTaken {
         /// The stage; its meta is what [`Raft::snapshot_meta`](super::Raft::snapshot_meta) said.
         staged: StagedSnapshot,
+        /// The store lacks room: no [`trailing_entries`](super::Config::trailing_entries) are kept.
+        scarce: bool,
     },
     /// A snapshot that a peer has sent is complete, checked and staged. It is published, or comes back in
     /// [`Ready`](super::Ready)'s `discard`.

@@ -84,13 +84,13 @@ impl Raft {
                 }
             },
             Event::Saved { id } => self.on_saved(id),
-            Event::Applied { index } => self.server.applied_to(index),
+            Event::Applied { index } => self.on_applied(index),
             Event::Unreachable { peer } => {
                 if let RoleState::Leader(leader) = &mut self.role {
                     leader.unreachable(peer);
                 }
             }
-            Event::SnapshotTaken { staged } => self.snapshot(staged),
+            Event::SnapshotTaken { staged, scarce } => self.snapshot(staged, scarce),
             Event::SnapshotStaged { from, term, staged } => self.cond_install_snapshot(from, term, staged),
             Event::SnapshotSent { to, term, ok } => {
                 if let RoleState::Leader(leader) = &mut self.role

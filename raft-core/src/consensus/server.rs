@@ -248,11 +248,13 @@ impl Server {
         self.out.reads.push((id, outcome));
     }
 
-    /// A deadline by which a leader must have been heard, drawn anew so that not all campaign at once (section 5.2).
+    /// A deadline by which a leader must have been heard, drawn anew so that not all campaign at once (section 5.2). A node
+    /// that waits for its state would lead and answer nothing: it lets the others go first.
     pub(super) fn draw_election_deadline(&mut self) -> Now {
         let timeout = self.config.election_timeout;
         let spread_nanos = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX).max(1);
-        self.now + timeout + std::time::Duration::from_nanos(self.rng.u64(0..spread_nanos))
+        let others_first = if self.has_its_state() { std::time::Duration::ZERO } else { timeout };
+        self.now + others_first + timeout + std::time::Duration::from_nanos(self.rng.u64(0..spread_nanos))
     }
 
     /// Everything gathered, with the next save, and what is both committed and durable to be applied.
@@ -261,12 +263,16 @@ impl Server {
         ready.saves = self.saves.take(self.hard_state());
         let end = self.commit.min(self.saves.durable());
         // Not between a received snapshot and its restore: the log may not hold what comes before it any more.
-        let restored = self.applied >= self.restoring && !self.snapshots.is_installing();
-        if end > self.handed_out && restored {
+        if end > self.handed_out && self.has_its_state() {
             ready.apply = Some(self.handed_out.next()..end.next());
             self.handed_out = end;
         }
         ready
+    }
+
+    /// Whether the state machine has what the snapshot holds that it was told to take.
+    pub(super) fn has_its_state(&self) -> bool {
+        self.applied >= self.restoring && !self.snapshots.is_installing()
     }
 
     /// Checks the invariants listed on the type.

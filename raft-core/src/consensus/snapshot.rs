@@ -104,9 +104,10 @@ impl Raft {
     }
 
     /// Publishes a snapshot taken here, and compacts the log in the same save, but for the trailing entries that peers who
-    /// lag a little still need.
+    /// lag a little still need. Where the store lacks room those go as well: such a peer can be sent the snapshot, and a node
+    /// that is full hinders everybody.
     #[doc(alias = "Snapshot")]
-    pub(super) fn snapshot(&mut self, staged: StagedSnapshot) {
+    pub(super) fn snapshot(&mut self, staged: StagedSnapshot, scarce: bool) {
         let server = &mut self.server;
         let last = staged.meta.last;
         // One that was received meanwhile has overtaken it.
@@ -116,7 +117,8 @@ impl Raft {
         if server.snapshot_meta(last.index).as_ref() != Some(&staged.meta) {
             return server.refuse_snapshot(staged, DropReason::Impossible);
         }
-        let base = LogIndex(last.index.0.saturating_sub(server.config.trailing_entries));
+        let trailing_entries = if scarce { 0 } else { server.config.trailing_entries };
+        let base = LogIndex(last.index.0.saturating_sub(trailing_entries));
         let log = match server.log.term(base) {
             Some(term) if base > server.log.base().index => LogChange::CompactTo(EntryId { term, index: base }),
             _ => LogChange::Keep,

@@ -53,6 +53,7 @@ pub trait StateMachine: Send + 'static {
     /// old one or the new one, nothing between.
     ///
     /// # Errors
-    /// Any error ends the node, and the next start restores again.
+    /// Any error ends the node, and the next start restores again; but where the bytes ended because the store could not
+    /// give them now, the node waits, and asks again with all of them, whatever the failed attempt has left.
     async fn restore(&mut self, snapshot: SnapshotReader) -> Result<(), StateMachineError>;
 }

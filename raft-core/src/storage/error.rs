@@ -2,11 +2,13 @@
 
 use std::{error::Error, fmt, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
 /// The result of everything a store does.
 pub type Result<T> = std::result::Result<T, StorageError>;
 
 /// What the caller does about a [`StorageError`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum StorageErrorKind {
     /// The entries asked for were compacted: send or install a snapshot.
@@ -23,7 +25,7 @@ pub enum StorageErrorKind {
     Locked,
     /// The data belongs to another cluster or node: check the path and the configuration.
     WrongIdentity,
-    /// Written by another version: use the software that wrote it, or one that migrates it.
+    /// Written by another version, or by another backend: use the software that wrote it, or one that migrates it.
     Incompatible,
     /// Nothing is stored there: create, join or restore.
     NotInitialised,

@@ -28,7 +28,8 @@ use crate::types::{Entry, LogIndex, RaftState, RaftStateUpdate, SnapshotMeta, Sn
 ///    save publishes counted; a save that would break this is `Invalid`.
 /// 6. `Reset` empties the log and sets its base; it comes only with a snapshot whose last entry is that base. A
 ///    snapshot older than the published one is `Invalid`.
-/// 7. A staged snapshot is invisible until saved; it goes at `discard_snapshot`, or at the next open.
+/// 7. A staged snapshot is invisible until saved; it goes at `discard_snapshot`, or at the next open. To save one that is
+///    gone, or was saved before, is `Invalid`; so no id ever comes again, in a later opening either.
 /// 8. State and snapshot switch together or not at all. An open reader outlives a newer snapshot.
 /// 9. `Invalid` is found at submission, against what is already queued: nothing is written and nothing else suffers. Any
 ///    other failed save poisons the engine: every later save is `Poisoned` and names the first failure; a failed sync is
@@ -38,13 +39,15 @@ use crate::types::{Entry, LogIndex, RaftState, RaftStateUpdate, SnapshotMeta, Sn
 ///     compaction it gives the right bytes or `Compacted`.
 /// 11. Damage is `Corrupt`, naming the file or key and the offset; never wrong data, never a panic, never a blank store
 ///     where data was. Only the torn tail of the *last, unacknowledged* batch is dropped silently.
-/// 12. `create(location, cluster, node)` initialises atomically and draws a store id at random; `open(location,
-///     expected)` never initialises: nothing there is `NotInitialised`, another cluster or node is `WrongIdentity`.
-/// 13. One process at a time: a second opener gets `Locked` before it has read a byte. `close` completes what is queued
-///     and gives the group's handle back; the engine's own `close` unlocks.
+/// 12. `create(location, cluster, node)` initialises atomically and draws a store id at random; a store that is there
+///     already it refuses and leaves alone. `open(location, expected)` never initialises: nothing there is
+///     `NotInitialised`, another cluster or node is `WrongIdentity`.
+/// 13. One process at a time: a second opener gets `Locked` before it has read a byte, and so does whoever asks for a
+///     second handle of a group. `close` completes what is queued and gives the group's handle back, as dropping it does;
+///     the engine's own `close` unlocks, or the drop of all that has it open, and no failure does.
 /// 14. A full disk is `Full`: the save fails whole, nothing written before is harmed, and the store opens again on the
-///     full disk. `room_bytes` tells beforehand (net of overhead and of all that is queued): at zero, hard state,
-///     publishing and compaction still succeed, from a reserve.
+///     full disk. `room_bytes` tells beforehand (net of overhead and of all that is queued): at zero, hard state, the no-op
+///     that opens a term, publishing and compaction still succeed, from a reserve.
 /// 15. What a read returns after `open` is *durable*: what only the page cache held is written again and synced before
 ///     open returns. Kill, reopen, acknowledge, power cut: nothing acknowledged is lost.
 #[doc(alias = "Persister")]
@@ -92,6 +95,12 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// Bytes that entries ([`Entry::size_bytes`]) may still take before `Full`, net of what is queued, the reserve not
     /// counted. Cheap; `u64::MAX` where unbounded.
     fn room_bytes(&self) -> u64;
+
+    /// What the backend tells of itself beside its sizes, for people: names and values of one word each, in a stable order.
+    /// Cheap.
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
 
     /// Completes what is queued and gives the group's handle back. Saves and reads after it are refused.
     async fn close(&self) -> Result<()>;

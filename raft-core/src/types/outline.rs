@@ -29,6 +29,18 @@ impl LogOutline {
         LogOutline { base, last_index: base.index, ..LogOutline::default() }
     }
 
+    /// The outline that these parts make, for backends that keep them apart: the base, the last index, where terms change
+    /// ([`LogOutline::terms`]) and the configuration entries; `None` where they contradict each other.
+    pub fn from_parts(
+        base: EntryId,
+        last_index: LogIndex,
+        terms: Vec<(LogIndex, Term)>,
+        configs: Vec<(LogIndex, ConfState)>,
+    ) -> Option<LogOutline> {
+        let outline = LogOutline { base, last_index, terms, configs };
+        outline.is_valid().then_some(outline)
+    }
+
     /// The entry before the first one kept; its term anchors log matching.
     pub fn base(&self) -> EntryId {
         self.base
@@ -76,6 +88,11 @@ impl LogOutline {
             let (first, _) = self.terms.get(run.checked_sub(1)?)?;
             index = first.prev();
         }
+    }
+
+    /// Where terms change: the first entry of each term and that term, oldest first; empty when the log is.
+    pub fn terms(&self) -> &[(LogIndex, Term)] {
+        &self.terms
     }
 
     /// The configuration entries above the base, oldest first.

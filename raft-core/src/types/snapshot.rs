@@ -20,13 +20,13 @@ pub struct SnapshotMeta {
 }
 
 /// A snapshot that is durable but not yet visible: it becomes *the* snapshot when a save publishes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StagedSnapshot {
     /// What it stands for.
     pub meta: SnapshotMeta,
     /// Its length in bytes.
     pub size_bytes: u64,
-    /// The backend's own name for it; opaque, and never made from a peer's text.
+    /// The backend's own name for it; opaque, never made from a peer's text, and given once between two opens.
     pub id: String,
 }
 
@@ -36,7 +36,7 @@ pub struct SnapshotReader {
     pub meta: SnapshotMeta,
     /// Its length in bytes.
     pub size_bytes: u64,
-    /// Its bytes in order, each chunk verified before it is handed out. An error ends the stream.
+    /// Its bytes in order, each chunk of 4 MiB at most and verified before it is handed out. An error ends the stream.
     pub chunks: BoxStream<'static, Result<Bytes>>,
 }
 

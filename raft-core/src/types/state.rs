@@ -32,7 +32,7 @@ pub struct Identity {
 }
 
 /// Whose data an opener expects to find; what is `None` is not checked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expected {
     /// The cluster.
     pub cluster: Option<ClusterId>,
@@ -77,7 +77,7 @@ impl Expected {
 }
 
 /// Everything a restart needs but the payloads. (What the ancestor's `readPersist` read.)
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RaftState {
     /// Whose it is.
     pub identity: Identity,
@@ -90,7 +90,7 @@ pub struct RaftState {
 }
 
 /// What one save changes: a delta, so that a save costs O(new entries).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RaftStateUpdate {
     /// The new hard state, where it changes.
     pub hard_state: Option<HardState>,
@@ -99,7 +99,7 @@ pub struct RaftStateUpdate {
 }
 
 /// What one save does to the log.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LogChange {
     /// Nothing.
     #[default]

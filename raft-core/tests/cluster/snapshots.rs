@@ -62,7 +62,7 @@ impl Cluster {
         let taken = self.machines[at].try_take_snapshot(index);
         if let Some(staged) = taken.and_then(|staged| self.staged(at, staged)) {
             self.safety.rare.snapshots_taken += 1;
-            self.snapshots.stages.push((at, Event::SnapshotTaken { staged }));
+            self.snapshots.stages.push((at, Event::SnapshotTaken { staged, scarce: behind == 1 }));
             if self.rng.bool() {
                 self.tell_of_a_stage();
             }

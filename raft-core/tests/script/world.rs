@@ -199,7 +199,7 @@ impl World {
         let machine = self.machine(node).1;
         let index = index.map_or(machine.status().expect("it runs").applied, LogIndex);
         if let Some(staged) = machine.take_snapshot(index) {
-            self.step(node, [Event::SnapshotTaken { staged }]);
+            self.step(node, [Event::SnapshotTaken { staged, scarce: false }]);
         }
     }
 
@@ -208,7 +208,7 @@ impl World {
         let machine = self.machine(node).1;
         let conf_state = machine.status().expect("it runs").conf_state;
         let staged = machine.stage(SnapshotMeta { last, conf_state }, Vec::new());
-        self.step(node, [Event::SnapshotTaken { staged }]);
+        self.step(node, [Event::SnapshotTaken { staged, scarce: false }]);
     }
 
     /// A snapshot arrives; its sender does not know yet.

@@ -215,17 +215,19 @@ impl Driver {
         Ok(())
     }
 
-    fn step_message(&mut self, raft: &mut Raft, now: Now, message: Message, room: &mut Room) {
-        match &message.body {
+    fn step_message(&mut self, raft: &mut Raft, now: Now, mut message: Message, room: &mut Room) {
+        match &mut message.body {
             MessageBody::AppendEntries { entries, .. } if !entries.is_empty() => {
-                let bytes = entries.iter().map(Entry::size_bytes).sum();
-                if !room.takes_append(bytes) {
-                    // As if the network had lost it; heartbeats still pass, so the leader stays known and sends again.
+                let left_out = entries.split_off(room.fitting_entries(entries));
+                if !left_out.is_empty() {
+                    // As if the network had lost them; heartbeats still pass, so the leader stays known and sends again.
                     self.shared.gauges.dropped_appends.fetch_add(1, Ordering::Relaxed);
-                    self.notice_lack(bytes, room);
+                    self.notice_lack(left_out.iter().map(Entry::size_bytes).sum(), room);
+                }
+                if entries.is_empty() {
                     return;
                 }
-                room.take(bytes);
+                room.take_entries(entries);
             }
             MessageBody::Appended { matched, .. } if self.shared.leading.is(message.term) => {
                 if let Some(lanes) = self.lanes.get(&message.from) {
@@ -289,10 +291,7 @@ impl Driver {
             return;
         }
         if self.refused_bytes.is_none() {
-            warn!(
-                room_bytes,
-                bytes, "the store is full: no such entry is taken; free space on its disk, then restart the node"
-            );
+            warn!(room_bytes, bytes, "the store is full: no such entry is taken; free space on its disk");
         }
         self.refused_bytes = Some(self.refused_bytes.unwrap_or(bytes).min(bytes));
     }

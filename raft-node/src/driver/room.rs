@@ -1,6 +1,8 @@
 //! How much may still come into the log: what the disk has not confirmed, what the store has room for, and how far applying
 //! lags.
 
+use eraft_core::{Entry, EntryKind};
+
 /// The room of one turn; what is taken in lessens it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
@@ -22,10 +24,26 @@ impl Room {
         self.unsaved_bytes < self.max_unsaved_bytes && self.unapplied_entries > 0
     }
 
-    /// Whether a leader's entries may come in. Applying counts for nothing here: they may be committed already.
-    pub(super) fn takes_append(&self, bytes: u64) -> bool {
-        let fits = self.unsaved_bytes.saturating_add(bytes) <= self.max_unsaved_bytes;
-        (fits || self.unsaved_bytes == 0) && bytes <= self.store_bytes
+    /// How many of a leader's entries may come in, from the first on. Applying counts for nothing here: they may be
+    /// committed already.
+    pub(super) fn fitting_entries(&self, entries: &[Entry]) -> usize {
+        let unsaved_bytes: u64 = entries.iter().map(Entry::size_bytes).sum();
+        let fits = self.unsaved_bytes.saturating_add(unsaved_bytes) <= self.max_unsaved_bytes;
+        if !fits && self.unsaved_bytes > 0 {
+            return 0;
+        }
+        let mut left_bytes = Some(self.store_bytes);
+        let fits = |entry: &&Entry| {
+            left_bytes = left_bytes.and_then(|left| left.checked_sub(store_bytes(entry)));
+            left_bytes.is_some()
+        };
+        entries.iter().take_while(fits).count()
+    }
+
+    /// A leader's entries have come in.
+    pub(super) fn take_entries(&mut self, entries: &[Entry]) {
+        self.unsaved_bytes = self.unsaved_bytes.saturating_add(entries.iter().map(Entry::size_bytes).sum());
+        self.store_bytes = self.store_bytes.saturating_sub(entries.iter().map(store_bytes).sum());
     }
 
     /// How many proposals of these sizes may come in, one after the other.
@@ -38,7 +56,7 @@ impl Room {
         sizes.take_while(fits).count()
     }
 
-    /// Something of this size has come in.
+    /// A proposal of this size has come in.
     pub(super) fn take(&mut self, bytes: u64) {
         self.unsaved_bytes = self.unsaved_bytes.saturating_add(bytes);
         self.store_bytes = self.store_bytes.saturating_sub(bytes);
@@ -49,4 +67,10 @@ impl Room {
     pub(super) fn store_bytes(&self) -> u64 {
         self.store_bytes
     }
+}
+
+/// What an entry takes of the store's room. A no-op takes none: it ends an election as a vote begins it, from the store's
+/// reserve, and a cluster whose disks are full must still get a leader that commits.
+fn store_bytes(entry: &Entry) -> u64 {
+    if entry.kind == EntryKind::Noop && entry.payload.is_empty() { 0 } else { entry.size_bytes() }
 }

@@ -26,20 +26,19 @@ impl Driver {
                 }
             },
             News::NotTaken => self.policy.given_up(now + self.shared.options.snapshot_retry),
-            News::Event(event) => {
-                if matches!(event, Event::SnapshotTaken { .. }) {
-                    self.policy.handed_over();
-                    self.shared.gauges.snapshots_taken.fetch_add(1, Ordering::Relaxed);
-                }
-                raft.step(now, event);
+            News::Taken(staged) => {
+                self.policy.handed_over();
+                self.shared.gauges.snapshots_taken.fetch_add(1, Ordering::Relaxed);
+                raft.step(now, Event::SnapshotTaken { staged, scarce: self.refused_bytes.is_some() });
             }
+            News::Event(event) => raft.step(now, event),
         }
     }
 
     /// Asks the state machine for a view of itself, if the log is long enough and there is anything new to compact it by.
     pub(super) fn take_snapshot_if_due(&mut self, now: Now) {
         let state_bytes = self.shared.storage.raft_state_size();
-        if self.policy.is_due(&self.shared.options, state_bytes, now)
+        if self.policy.is_due(&self.shared.options, state_bytes, self.refused_bytes, now)
             && self.shared.raft().snapshot_meta(self.summary.applied).is_some()
         {
             self.policy.asked();

@@ -1,4 +1,5 @@
-//! When to take a snapshot: when the log has grown by so many bytes since the last one, and none is under way.
+//! When to take a snapshot: when the log has grown by so many bytes since the last one, and none is under way. A store
+//! without room has no time to wait for that: what its log holds above the last snapshot is all that this node can free.
 
 use eraft_core::{Now, SaveId};
 
@@ -25,10 +26,12 @@ impl Policy {
         Policy { kept_bytes: 0, under_way: false, publishing: None, not_before: Now::default() }
     }
 
-    /// Whether the log is long enough, at `state_bytes`, to take one.
-    pub(crate) fn is_due(&self, options: &Options, state_bytes: u64, now: Now) -> bool {
+    /// Whether the log is long enough, at `state_bytes`, to take one. Where the store has refused an entry of
+    /// `refused_bytes` that is as soon as compaction may free so much: a log that holds less is not what fills the disk.
+    pub(crate) fn is_due(&self, options: &Options, state_bytes: u64, refused_bytes: Option<u64>, now: Now) -> bool {
         let grown_bytes = state_bytes.saturating_sub(self.kept_bytes);
-        !self.under_way && self.publishing.is_none() && grown_bytes >= options.max_log_bytes && now >= self.not_before
+        let enough_bytes = refused_bytes.unwrap_or(u64::MAX).min(options.max_log_bytes);
+        !self.under_way && self.publishing.is_none() && grown_bytes >= enough_bytes && now >= self.not_before
     }
 
     /// When it is to be asked again after one came to nothing, if that is not yet. Until then nothing else may happen: a

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use eraft_core::{Event, LogIndex, SnapshotMeta, SnapshotStream};
+use eraft_core::{LogIndex, SnapshotMeta, SnapshotStream};
 use tracing::{debug, warn};
 
 use super::{News, stage};
@@ -32,7 +32,7 @@ pub(crate) async fn take(shared: Arc<Shared>, meta: SnapshotMeta, stream: Snapsh
         Err(failed) => Err(failed),
     };
     let news = match staged {
-        Ok(staged) => News::Event(Event::SnapshotTaken { staged }),
+        Ok(staged) => News::Taken(staged),
         Err(stage::NotStaged::Source(error)) => {
             let reason = format!("taking a snapshot: {error}");
             return shared.signals.fail(StopCause::StateMachine { index: last.index, reason });

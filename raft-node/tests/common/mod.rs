@@ -7,7 +7,6 @@
 
 pub mod network;
 pub mod puppet;
-pub mod storage;
 
 use std::{
     collections::BTreeMap,
@@ -17,6 +16,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use eraft_conformance::faulty::{Faults, Faulty};
 use eraft_core::{
     ClusterId, ConfState, Entry, EntryKind, Expected, LogIndex, MemoryDisk, MemoryStorage, NodeId, SnapshotReader,
     SnapshotStream, StateMachine, StateMachineError, Storage, codec,
@@ -25,10 +25,7 @@ use eraft_node::{Node, Options, ProposeError, bootstrap};
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::watch;
 
-use self::{
-    network::Network,
-    storage::{Controlled, Controls},
-};
+use self::network::Network;
 
 pub const CLUSTER: ClusterId = ClusterId(7);
 
@@ -141,7 +138,7 @@ pub struct Cluster {
 
 pub struct Member {
     pub disk: MemoryDisk,
-    pub controls: Option<Arc<Controls>>,
+    pub faults: Option<Faults>,
     pub node: Option<Node>,
     pub journal: Journal,
 }
@@ -157,7 +154,7 @@ impl Cluster {
         let mut cluster = Cluster { network: Network::default(), members: BTreeMap::new() };
         for id in (1..=size).map(NodeId) {
             let disk = founder_disk(id, size).await;
-            cluster.members.insert(id, Member { disk, controls: None, node: None, journal: Journal::default() });
+            cluster.members.insert(id, Member { disk, faults: None, node: None, journal: Journal::default() });
             cluster.run(id, options(id)).await;
         }
         cluster
@@ -167,8 +164,8 @@ impl Cluster {
     pub async fn run(&mut self, id: NodeId, options: Options) -> Node {
         let member = self.members.get_mut(&id).unwrap();
         let inner = MemoryStorage::open(&member.disk, Expected::exactly(CLUSTER, id)).unwrap();
-        let (storage, controls) = Controlled::new(Arc::new(inner));
-        member.controls = Some(controls);
+        let (storage, faults) = Faulty::over(Arc::new(inner));
+        member.faults = Some(faults);
         member.journal = Journal::default();
         let transport = Arc::new(self.network.transport(id));
         let node = Node::start(options, storage, transport, Box::new(member.journal.clone())).await.unwrap();
@@ -185,6 +182,11 @@ impl Cluster {
         let node = member.node.take().unwrap();
         // Its handle of the disk is dead by now, so that nothing the node still does is kept.
         let _cannot_be_in_good_order = node.shutdown().await;
+    }
+
+    /// The strings of a running member's store.
+    pub fn faults(&self, id: NodeId) -> &Faults {
+        self.members[&id].faults.as_ref().unwrap()
     }
 
     pub fn node(&self, id: NodeId) -> &Node {

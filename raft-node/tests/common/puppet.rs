@@ -3,18 +3,14 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use eraft_conformance::faulty::{Faults, Faulty};
 use eraft_core::{
     Entry, EntryId, Expected, Inbox, LogIndex, MemoryDisk, MemoryStorage, Message, MessageBody, NodeId, Role,
     SnapshotReader, SnapshotRefused, Term,
 };
 use eraft_node::{Node, Options};
 
-use super::{
-    CLUSTER, Journal, founder_disk,
-    network::Network,
-    storage::{Controlled, Controls},
-    until,
-};
+use super::{CLUSTER, Journal, founder_disk, network::Network, until};
 
 /// A member that grants every vote, and acknowledges entries up to where it was told to.
 #[derive(Debug)]
@@ -34,7 +30,7 @@ struct Strings {
 pub struct Stage {
     pub network: Network,
     pub disk: MemoryDisk,
-    pub controls: Arc<Controls>,
+    pub faults: Faults,
     pub node: Node,
     pub journal: Journal,
     pub puppets: [Arc<Puppet>; 2],
@@ -45,7 +41,7 @@ impl Stage {
         let network = Network::default();
         let disk = founder_disk(NodeId(1), 3).await;
         let inner = MemoryStorage::open(&disk, Expected::exactly(CLUSTER, NodeId(1))).unwrap();
-        let (storage, controls) = Controlled::new(Arc::new(inner));
+        let (storage, faults) = Faulty::over(Arc::new(inner));
         let journal = Journal::default();
         let transport = Arc::new(network.transport(NodeId(1)));
         let node = Node::start(options, storage, transport, Box::new(journal.clone())).await.unwrap();
@@ -56,7 +52,7 @@ impl Stage {
             network.connect(NodeId(id), puppet.clone());
             puppet
         });
-        Stage { network, disk, controls, node, journal, puppets }
+        Stage { network, disk, faults, node, journal, puppets }
     }
 
     /// Waits until the node leads; its term.

@@ -9,16 +9,17 @@ use std::{
 };
 
 use eraft_core::{ClusterId, Identity, NodeId, Result, StorageError, StorageErrorKind, StoreId};
+use eraft_storage_kit::generator;
 
+use super::spare::{self, Made};
 use crate::{
     error,
     fs::Fs,
     options::FileOptions,
     paths::{Paths, SnapshotName, StateName, parent},
-    randomness,
     segment::{
-        file::{Opening, Segment, rename_durably},
-        frame::FRAME_HEADER_BYTES,
+        file::{Blocks, Opening, Segment, rename_durably},
+        frame::{FRAME_HEADER_BYTES, padded_bytes},
     },
 };
 
@@ -43,7 +44,7 @@ pub(crate) fn create(
     let building = Paths::new(&parent(dir).join(beside));
     clear(fs, &building)?;
 
-    let mut random = randomness::generator(options.seed)?;
+    let mut random = generator(options.seed)?;
     let identity = Identity { cluster, node, store: StoreId(random.u64(..)) };
     let io = |path: &Path| {
         let path = path.to_owned();
@@ -52,32 +53,23 @@ pub(crate) fn create(
     fs.create_dir(&building.dir).map_err(io(&building.dir))?;
     fs.create_file(&building.lock).map_err(io(&building.lock))?;
     // Held until the name is given: whoever clears what a crash left must not clear this.
-    let _lock = fs.lock(&building.lock).map_err(|error| locked(&building.dir, error))?;
+    let _lock = fs.lock(&building.lock).map_err(|error| error::locked(&building.dir, &building.lock, error))?;
     fs.create_dir(&building.state).map_err(io(&building.state))?;
     fs.create_dir(&building.snapshot).map_err(io(&building.snapshot))?;
     let opening = Opening { buffer: vec![0; FRAME_HEADER_BYTES], sequence: 1, previous_crc: 0 };
-    Segment::create(fs, &building, identity, (1, random.u64(..), options.segment_bytes), opening)?;
+    let opening_bytes = padded_bytes(0);
+    let layout = (1, random.u64(..), options.segment_bytes);
+    Segment::fill(fs, &building, identity, layout, opening, Blocks::New)?.name(fs)?;
+    let spare_bytes = spare::wanted_bytes(options.segment_bytes, opening_bytes);
+    match spare::make(fs, &building, spare_bytes)? {
+        Made::Durable => {}
+        Made::NoRoom => return Err(spare::lacking(&building, spare_bytes)),
+        Made::Failed(error) => return Err(error),
+    }
     fs.sync_dir(&building.dir).map_err(io(&building.dir))?;
     refuse_existing(fs, dir)?;
     rename_durably(fs, &building.dir, dir)?;
     Ok(identity)
-}
-
-/// Takes the lock of a store, or says who has it.
-pub(crate) fn locked(dir: &Path, error: std::io::Error) -> StorageError {
-    let lock = dir.join("LOCK");
-    if error.kind() == std::io::ErrorKind::WouldBlock {
-        return StorageError::new(
-            StorageErrorKind::Locked,
-            "locking a store",
-            format!(
-                "{} is in use: another process, or another handle of this one, holds {}: stop that first",
-                dir.display(),
-                lock.display()
-            ),
-        );
-    }
-    error::io("locking a store", &lock, error)
 }
 
 fn refuse_existing(fs: &Arc<dyn Fs>, dir: &Path) -> Result<()> {
@@ -106,7 +98,7 @@ fn clear(fs: &Arc<dyn Fs>, building: &Paths) -> Result<()> {
     let _lock = match fs.lock(&building.lock) {
         // It came no further than its own name.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => return Err(locked(&building.dir, error)),
+        Err(error) => return Err(error::locked(&building.dir, &building.lock, error)),
         Ok(lock) => Some(lock),
     };
     let mut files = names(&building.state, |name| StateName::parse(name).is_some());

@@ -1,9 +1,4 @@
-//! One group of an engine: what is queued, what is committed, and the one way in which either changes.
-
-use std::sync::{
-    Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-    atomic::{AtomicBool, Ordering},
-};
+//! One group of an engine: what is committed of it, and the one way in which that changes.
 
 use eraft_core::{GroupId, Identity, LogChange, RaftState, RaftStateUpdate, Result};
 
@@ -84,16 +79,7 @@ impl GroupLog {
 }
 
 /// One group, as its handle, the writer thread and readers share it.
-///
-/// Locks are taken in the order `queued`, `committed`, and none is held during I/O.
-#[derive(Debug)]
-pub(crate) struct Group {
-    pub(crate) id: GroupId,
-    /// Whether a handle is out.
-    taken: AtomicBool,
-    queued: Mutex<RaftState>,
-    committed: RwLock<Committed>,
-}
+pub(crate) type Group = eraft_storage_kit::Group<Committed>;
 
 /// What reads see.
 #[derive(Debug)]
@@ -105,36 +91,7 @@ pub(crate) struct Committed {
     pub(crate) exists: bool,
 }
 
-impl Group {
-    pub(crate) fn new(id: GroupId, log: GroupLog, snapshot: Option<SnapshotFile>, exists: bool) -> Group {
-        let queued = Mutex::new(log.state.clone());
-        let committed = RwLock::new(Committed { log, snapshot, exists });
-        Group { id, taken: AtomicBool::new(false), queued, committed }
-    }
-
-    /// Takes the group's one handle; false where it is out already.
-    pub(crate) fn take_handle(&self) -> bool {
-        !self.taken.swap(true, Ordering::AcqRel)
-    }
-
-    /// Gives it back.
-    pub(crate) fn return_handle(&self) {
-        self.taken.store(false, Ordering::Release);
-    }
-
-    /// The state as it will be when everything queued is done.
-    pub(crate) fn queued(&self) -> MutexGuard<'_, RaftState> {
-        // A panic under these locks comes from a bug that the engine's poison already answers.
-        self.queued.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What reads see: one cut at a save boundary.
-    pub(crate) fn committed(&self) -> RwLockReadGuard<'_, Committed> {
-        self.committed.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The writer thread's view.
-    pub(crate) fn committed_mut(&self) -> RwLockWriteGuard<'_, Committed> {
-        self.committed.write().unwrap_or_else(PoisonError::into_inner)
-    }
+/// A group as it was found.
+pub(crate) fn found(id: GroupId, log: GroupLog, snapshot: Option<SnapshotFile>, exists: bool) -> Group {
+    Group::new(id, log.state.clone(), Committed { log, snapshot, exists })
 }

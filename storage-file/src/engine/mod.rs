@@ -7,11 +7,12 @@ pub(crate) mod recovery;
 mod repair;
 pub(crate) mod scan;
 pub(crate) mod shared;
+mod spare;
 pub(crate) mod writer;
 
 use std::{fmt, path::Path, sync::Arc};
 
-use eraft_core::{ClusterId, Expected, GroupId, Identity, NodeId, Result, StorageError, StorageErrorKind};
+use eraft_core::{ClusterId, Expected, GroupId, Identity, NodeId, Result};
 use eraft_storage_kit::{GroupCommit, Steps};
 
 use self::shared::Shared;
@@ -89,14 +90,18 @@ impl FileEngine {
         Ok(FileEngine { inner: Arc::new(Inner { commit, shared }) })
     }
 
-    /// The same, to be stepped by hand.
-    pub(crate) fn open_stepped(
-        fs: &Arc<dyn Fs>,
-        dir: &Path,
-        expected: &Expected,
-        options: &FileOptions,
+    /// The same without a thread and in the caller's own: saves are committed when the [`Steps`] are told to, and nobody
+    /// may wait for one before. For simulators, outside any runtime.
+    ///
+    /// # Errors
+    /// As [`FileEngine::open_with`].
+    pub fn open_stepped(
+        fs: Arc<dyn Fs>,
+        dir: impl AsRef<Path>,
+        expected: Expected,
+        options: FileOptions,
     ) -> Result<(FileEngine, Steps)> {
-        let (shared, writer) = open::open(fs, dir, expected, options)?;
+        let (shared, writer) = open::open(&fs, dir.as_ref(), &expected, &options)?;
         let (commit, steps) = GroupCommit::stepped(shared.identity.node, writer);
         Ok((FileEngine { inner: Arc::new(Inner { commit, shared }) }, steps))
     }
@@ -111,21 +116,14 @@ impl FileEngine {
     /// # Errors
     /// `Locked` while the handle is out.
     pub fn group(&self, id: GroupId) -> Result<FileStorage> {
-        let group = self.inner.shared.group(id);
-        if !group.take_handle() {
-            return Err(StorageError::new(
-                StorageErrorKind::Locked,
-                "opening a group",
-                format!("the handle of group {id} is out already: close that one first"),
-            ));
-        }
-        Ok(FileStorage::new(Arc::clone(&self.inner), group, false))
+        let handle = self.inner.shared.group(id).take()?;
+        Ok(FileStorage::new(Arc::clone(&self.inner), handle, false))
     }
 
     /// The groups of which something was saved, in order.
     pub fn groups(&self) -> Vec<GroupId> {
         let groups = self.inner.shared.groups();
-        groups.iter().filter(|group| group.committed().exists).map(|group| group.id).collect()
+        groups.iter().filter(|group| group.committed().exists).map(|group| group.id()).collect()
     }
 
     /// Completes what is queued, ends the writer thread and gives the directory free. Handles that are still out refuse
@@ -139,9 +137,8 @@ impl FileEngine {
 
     /// The engine's only group, whose handle closes the engine too.
     pub(crate) fn into_storage(self) -> Result<FileStorage> {
-        let group = self.inner.shared.group(GroupId::ZERO);
-        let _first = group.take_handle();
-        Ok(FileStorage::new(self.inner, group, true))
+        let handle = self.inner.shared.group(GroupId::ZERO).take()?;
+        Ok(FileStorage::new(self.inner, handle, true))
     }
 }
 

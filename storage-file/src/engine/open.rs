@@ -3,14 +3,14 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use eraft_core::{Expected, Result, StorageError, StorageErrorKind};
+use eraft_storage_kit::generator;
 
-use super::{create, group::Group, recovery, repair, shared::Shared, writer::LogWriter};
+use super::{group, recovery, repair, shared::Shared, writer::LogWriter};
 use crate::{
     error,
     fs::{FileKind, Fs, FsLock, Metadata},
     options::FileOptions,
     paths::Paths,
-    randomness,
     snapshot::{file::SnapshotFile, registry::Registry},
 };
 
@@ -36,7 +36,7 @@ pub(crate) fn open(
             snapshots.insert(*id, SnapshotFile::open(fs, &paths, (recovered.identity, *id), published)?);
         }
     }
-    let mut random = randomness::generator(options.seed)?;
+    let mut random = generator(options.seed)?;
     // Two runs under one seed must not draw the same incarnations.
     let random_for_this_run = random.u64(..) ^ recovered.last.sequence;
     let mut random = fastrand::Rng::with_seed(random_for_this_run);
@@ -45,7 +45,7 @@ pub(crate) fn open(
 
     let groups = recovered.groups.into_iter().map(|(id, log)| {
         let snapshot = snapshots.remove(&id);
-        (id, Arc::new(Group::new(id, log, snapshot, true)))
+        (id, Arc::new(group::found(id, log, snapshot, true)))
     });
     let shared = Arc::new(Shared::new(
         Arc::clone(fs),
@@ -56,17 +56,27 @@ pub(crate) fn open(
         recovered.segments,
         Registry::new(random.fork()),
     ));
-    let writer = LogWriter::new(Arc::clone(&shared), recovered.tail, recovered.last, random, lock);
+    let writer = LogWriter::new(Arc::clone(&shared), recovered.tail, recovered.last, random, lock)?;
     Ok((shared, writer))
 }
 
 /// Whether this can be a store of ours, before anything in it is touched.
 fn check_directory(fs: &Arc<dyn Fs>, paths: &Paths) -> Result<()> {
     match fs.metadata(&paths.dir) {
-        Ok(metadata) => check_metadata(&paths.dir, &metadata),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(not_initialised(paths)),
-        Err(error) => Err(error::io(DURING, &paths.dir, error)),
+        Ok(metadata) => check_metadata(&paths.dir, &metadata)?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(error::not_initialised(DURING, &paths.dir));
+        }
+        Err(error) => return Err(error::io(DURING, &paths.dir, error)),
     }
+    // Another backend's store is whole, and nothing of it is missing.
+    let ours = [&paths.state, &paths.snapshot].iter().any(|dir| fs.metadata(dir).is_ok());
+    if !ours && ["db", "STORE"].iter().all(|name| fs.metadata(&paths.dir.join(name)).is_ok()) {
+        let detail =
+            "db/ and STORE stand there, and neither state/ nor snapshot/: a store on RocksDB; open it by rocksdb://";
+        return Err(error::incompatible(&paths.dir, 0, detail));
+    }
+    Ok(())
 }
 
 /// The same of the directories in it, for whoever has the lock.
@@ -106,18 +116,10 @@ fn lock(fs: &Arc<dyn Fs>, paths: &Paths) -> Result<Box<dyn FsLock>> {
         Ok(lock) => Ok(lock),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             if [&paths.state, &paths.snapshot].iter().all(|dir| fs.metadata(dir).is_err()) {
-                return Err(not_initialised(paths));
+                return Err(error::not_initialised(DURING, &paths.dir));
             }
             Err(error::corrupt(&paths.lock, 0, "the file is missing; a store always has one"))
         }
-        Err(error) => Err(create::locked(&paths.dir, error)),
+        Err(error) => Err(error::locked(&paths.dir, &paths.lock, error)),
     }
-}
-
-fn not_initialised(paths: &Paths) -> StorageError {
-    StorageError::new(
-        StorageErrorKind::NotInitialised,
-        DURING,
-        format!("nothing is stored at {}: create it, join a cluster, or restore a backup", paths.dir.display()),
-    )
 }

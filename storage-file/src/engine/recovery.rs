@@ -96,8 +96,11 @@ fn list(fs: &Arc<dyn Fs>, paths: &Paths) -> Result<(BTreeSet<u64>, Vec<StateName
                 let what = format!("it is a {:?}; expected a regular file (links are not followed)", entry.kind);
                 return Err(error::corrupt(&paths.segment(number), 0, what));
             }
-            Some(name @ StateName::Unfinished(_)) if entry.kind == FileKind::File => unfinished.push(name),
-            Some(StateName::Unfinished(_)) | None => {}
+            Some(name @ (StateName::Unfinished(_) | StateName::UnfinishedSpare)) if entry.kind == FileKind::File => {
+                unfinished.push(name);
+            }
+            // Nothing in a spare is ever read.
+            Some(StateName::Unfinished(_) | StateName::UnfinishedSpare | StateName::Spare) | None => {}
         }
     }
     Ok((numbers, unfinished))

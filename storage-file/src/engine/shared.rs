@@ -2,15 +2,12 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 use eraft_core::{GroupId, Identity};
 
-use super::group::{Group, GroupLog};
+use super::group::{self, Group, GroupLog};
 use crate::{
     fs::Fs,
     paths::Paths,
@@ -18,28 +15,32 @@ use crate::{
     snapshot::registry::Registry,
 };
 
-/// Locks are taken in the order `groups`, a group's own, `segments`, `staging`; none is held during I/O.
+/// Locks are taken in the order `groups`, a group's own, `segments`, `staging`; `room` is taken alone; none is held during
+/// I/O.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) fs: Arc<dyn Fs>,
     pub(crate) paths: Paths,
     pub(crate) identity: Identity,
     pub(crate) segment_bytes: u64,
-    pub(crate) room: Room,
+    room: Mutex<Room>,
     groups: RwLock<BTreeMap<GroupId, Arc<Group>>>,
     segments: RwLock<BTreeMap<u64, Arc<Segment>>>,
     staging: Mutex<Registry>,
 }
 
-/// What is known of the room for more, refreshed by the writer thread and by stages.
-#[derive(Debug, Default)]
+/// What the log still takes, as the writer thread tells it, all of one moment; how much of the disk is free is asked when
+/// it is needed.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Room {
-    /// What the tail still takes.
-    tail_bytes: AtomicU64,
-    /// What it has taken.
-    used_bytes: AtomicU64,
-    opening_bytes: AtomicU64,
-    free_bytes: AtomicU64,
+    /// What the tail still takes of entries.
+    pub(crate) tail_bytes: u64,
+    /// What the tail has taken.
+    pub(crate) used_bytes: u64,
+    /// What the opening of a segment takes.
+    pub(crate) opening_bytes: u64,
+    /// What the spare still needs.
+    pub(crate) lacking_bytes: u64,
 }
 
 impl Shared {
@@ -57,7 +58,7 @@ impl Shared {
             paths,
             identity,
             segment_bytes,
-            room: Room::default(),
+            room: Mutex::default(),
             groups: RwLock::new(groups),
             segments: RwLock::new(segments),
             staging: Mutex::new(staging),
@@ -67,7 +68,7 @@ impl Shared {
     /// The group of this id, blank if nothing was ever saved of it.
     pub(crate) fn group(&self, id: GroupId) -> Arc<Group> {
         let mut groups = self.groups.write().unwrap_or_else(PoisonError::into_inner);
-        let blank = || Arc::new(Group::new(id, GroupLog::blank(self.identity), None, false));
+        let blank = || Arc::new(group::found(id, GroupLog::blank(self.identity), None, false));
         Arc::clone(groups.entry(id).or_insert_with(blank))
     }
 
@@ -92,10 +93,19 @@ impl Shared {
         std::mem::replace(&mut *segments, kept).into_values().collect()
     }
 
-    /// Looks how much of the disk is free: after whatever takes of it, for others promise it to entries.
-    pub(crate) fn measure_free(&self) {
+    pub(crate) fn room(&self) -> Room {
+        *self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn tell_room(&self, room: Room) {
+        *self.room.lock().unwrap_or_else(PoisonError::into_inner) = room;
+    }
+
+    /// What the file system says is free. Snapshots, and whatever else lives there, take of it at any moment, and give
+    /// it back.
+    pub(crate) fn free_bytes(&self) -> u64 {
         // Unknown counts as none: saves go on all the same, and meet a full disk when there is one.
-        self.room.set_free(self.fs.free_bytes(&self.paths.state).unwrap_or(0));
+        self.fs.free_bytes(&self.paths.state).unwrap_or(0)
     }
 
     pub(crate) fn staging(&self) -> MutexGuard<'_, Registry> {
@@ -104,35 +114,19 @@ impl Shared {
 }
 
 impl Room {
-    /// What the tail still takes, and what it has taken.
-    pub(crate) fn set_tail(&self, tail_bytes: u64, used_bytes: u64) {
-        self.tail_bytes.store(tail_bytes, Ordering::Relaxed);
-        self.used_bytes.store(used_bytes, Ordering::Relaxed);
-    }
-
-    /// What the opening of a segment takes of it.
-    pub(crate) fn set_opening(&self, opening_bytes: u64) {
-        self.opening_bytes.store(opening_bytes, Ordering::Relaxed);
-    }
-
-    /// What the file system says is free.
-    pub(crate) fn set_free(&self, free_bytes: u64) {
-        self.free_bytes.store(free_bytes, Ordering::Relaxed);
-    }
-
-    /// Bytes that entries may still take, in this segment or in new ones that still fit on the disk, when
-    /// `queued_bytes` of `queued_saves` are on their way. On the low side: the next save may not fit into what is left
-    /// of this segment and then leaves it unused, each save may take a frame of its own, and frames do not fill their
-    /// segments to the last byte.
-    pub(crate) fn bytes(&self, segment_bytes: u64, queued_bytes: u64, queued_saves: u64) -> u64 {
+    /// Bytes that entries may still take, in this segment or in new ones that fit into the `free_bytes` of the disk, when
+    /// `queued_bytes` of `queued_saves` are on their way. The spare comes first. On the low side: the next save may not
+    /// fit into what is left of this segment and then leaves it unused, each save may take a frame of its own, and frames
+    /// do not fill their segments to the last byte.
+    pub(crate) fn bytes(&self, free_bytes: u64, segment_bytes: u64, queued_bytes: u64, queued_saves: u64) -> u64 {
         /// What a save may take beyond its bytes: headers, metadata, and the padding of its frame.
         const PER_SAVE_BYTES: u64 = 1024;
-        let free = self.free_bytes.load(Ordering::Relaxed);
+        let Some(free) = free_bytes.checked_sub(self.lacking_bytes) else { return 0 };
         // Header, mark and seal have blocks of their own; opening and frames are rounded up to blocks.
-        let overhead = FIRST_FRAME + 4 * BLOCK_BYTES + self.opening_bytes.load(Ordering::Relaxed);
-        let used = self.used_bytes.load(Ordering::Relaxed).min(segment_bytes);
+        let overhead = FIRST_FRAME + 4 * BLOCK_BYTES + self.opening_bytes;
+        let used = self.used_bytes.min(segment_bytes);
         let elsewhere = if free < segment_bytes { 0 } else { free.saturating_sub(overhead + used) };
         let queued = queued_bytes.saturating_mul(2).saturating_add((queued_saves + 1) * PER_SAVE_BYTES);
-        self.tail_bytes.load(Ordering::Relaxed).max(elsewhere).saturating_sub(queued)
+        self.tail_bytes.max(elsewhere).saturating_sub(queued)
     }
 }

@@ -53,29 +53,32 @@ impl Fs for RealFs {
     }
 
     fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        std::fs::read_dir(path)?
-            .map(|entry| {
-                entry.and_then(|entry| Ok(DirEntry { name: entry.file_name(), kind: kind(entry.file_type()?) }))
-            })
-            .collect()
+        // An error in its midst says nothing of where it was: it is read again from its start.
+        again(|| {
+            std::fs::read_dir(path)?
+                .map(|entry| {
+                    entry.and_then(|entry| Ok(DirEntry { name: entry.file_name(), kind: kind(entry.file_type()?) }))
+                })
+                .collect()
+        })
     }
 
     fn metadata(&self, path: &Path) -> io::Result<Metadata> {
-        let found = std::fs::symlink_metadata(path)?;
+        let found = again(|| std::fs::symlink_metadata(path))?;
         let mode = std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o7777;
         Ok(Metadata { kind: kind(found.file_type()), len_bytes: found.len(), mode })
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        std::fs::rename(from, to)
+        again(|| std::fs::rename(from, to))
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        std::fs::remove_file(path)
+        again(|| std::fs::remove_file(path))
     }
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        std::fs::remove_dir(path)
+        again(|| std::fs::remove_dir(path))
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
@@ -112,7 +115,7 @@ impl FsFile for RealFile {
     }
 
     fn len_bytes(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(again(|| self.0.metadata())?.len())
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -155,7 +158,7 @@ fn open_regular(path: &Path, access: Access) -> io::Result<File> {
         Access::ReadWrite => OFlags::RDWR,
     };
     let file = open(path, flags)?;
-    match kind(file.metadata()?.file_type()) {
+    match kind(again(|| file.metadata())?.file_type()) {
         FileKind::File => Ok(file),
         FileKind::Dir => Err(Errno::ISDIR.into()),
         FileKind::Symlink | FileKind::Other => Err(io::Error::new(
@@ -172,7 +175,8 @@ fn open(path: &Path, flags: OFlags) -> io::Result<File> {
     Ok(File::from(descriptor))
 }
 
-fn again(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+/// Makes a call until no signal interrupts it: network file systems, and those in user space, answer so where a disk would not.
+fn again<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

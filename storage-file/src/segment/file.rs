@@ -12,9 +12,11 @@ use super::{
 };
 use crate::{
     error,
-    fs::{Fs, FsFile, read_exact_at, write_all_at},
+    fs::{Access, Fs, FsFile, read_exact_at, write_all_at},
     paths::{Paths, parent},
 };
+
+const FILLING: &str = "filling a new file of the log";
 
 /// How many zeros are written at once when a segment is filled.
 const FILL_BYTES: usize = 1 << 20;
@@ -49,6 +51,34 @@ impl FrameRef {
     }
 }
 
+/// Where the blocks of a new segment come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blocks {
+    /// The disk gives them.
+    New,
+    /// The spare file, which is as long as the segment.
+    Spare,
+}
+
+/// A segment that is written whole, and neither durable nor named yet.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Filled {
+    segment: Segment,
+    opened: FrameRef,
+    from: PathBuf,
+}
+
+impl Filled {
+    /// Makes it durable and gives it its name; with it, its opening frame. A sync that fails is the end of a store,
+    /// whatever it says of room.
+    pub(crate) fn name(self, fs: &Arc<dyn Fs>) -> Result<(Segment, FrameRef)> {
+        sync(self.segment.file.as_ref(), &self.from)?;
+        rename_durably(fs, &self.from, &self.segment.path)?;
+        Ok((self.segment, self.opened))
+    }
+}
+
 /// What a new segment begins with.
 #[derive(Debug)]
 pub(crate) struct Opening {
@@ -79,36 +109,47 @@ impl Segment {
         align_up(FIRST_FRAME + opening_bytes + frame_bytes, BLOCK_BYTES) + 2 * BLOCK_BYTES
     }
 
-    /// Makes segment `number` with its opening frame: filled and synced under a temporary name, so that the name that
-    /// counts never leads to a file that is shorter, or whose blocks are not written yet.
-    pub(crate) fn create(
+    /// Makes segment `number` with its opening frame: filled under a name that does not count, so that the one that does
+    /// never leads to a file that is shorter, or whose blocks are not written yet.
+    ///
+    /// # Errors
+    /// `Full` where there is no room for new blocks; what was made of them is gone then. [`Filled::name`] is asked for
+    /// apart, since a failure there is the end of a store.
+    pub(crate) fn fill(
         fs: &Arc<dyn Fs>,
         paths: &Paths,
         identity: Identity,
         (number, incarnation, len_bytes): (u64, u64, u64),
         mut opening: Opening,
-    ) -> Result<(Segment, FrameRef)> {
-        let (unfinished, path) = (paths.unfinished_segment(number), paths.segment(number));
+        blocks: Blocks,
+    ) -> Result<Filled> {
         let header = Header { identity, incarnation, number, len_bytes }.encode(FileType::Segment);
         let seed = Seed(incarnation, FIRST_FRAME);
         let crc = seal_frame(&mut opening.buffer, FrameKind::Opening, opening.sequence, opening.previous_crc, seed);
-        let frame = FrameRef {
+        let opened = FrameRef {
             kind: FrameKind::Opening,
             offset: FIRST_FRAME,
             padded_bytes: opening.buffer.len() as u64,
             sequence: opening.sequence,
             crc,
         };
-        let during = "filling a new log segment";
-        let file = fs.create_file(&unfinished).map_err(|error| error::io(during, &unfinished, error))?;
-        let filled = fill(file.as_ref(), &[&header, &opening.buffer], len_bytes).and_then(|()| file.sync_all());
-        if let Err(error) = filled {
-            // Gives the room back; what cannot be removed now goes at the next open.
-            let _still_there = fs.remove_file(&unfinished);
-            return Err(error::io(during, &unfinished, error));
-        }
-        rename_durably(fs, &unfinished, &path)?;
-        Ok((Segment { number, incarnation, len_bytes, path, file }, frame))
+        let pieces: [&[u8]; 2] = [&header, &opening.buffer];
+        let (from, file) = match blocks {
+            Blocks::New => {
+                let unfinished = paths.unfinished_segment(number);
+                let file = new_file(fs, &unfinished, &pieces, len_bytes)?;
+                (unfinished, file)
+            }
+            // Whatever stands in them is written over, so nobody needs to believe it.
+            Blocks::Spare => {
+                let spare = paths.spare();
+                let file = fs.open_file(&spare, Access::ReadWrite);
+                let filled = file.and_then(|file| fill(file.as_ref(), &pieces, len_bytes).map(|()| file));
+                (spare.clone(), filled.map_err(|error| error::io(FILLING, &spare, error))?)
+            }
+        };
+        let segment = Segment { number, incarnation, len_bytes, path: paths.segment(number), file };
+        Ok(Filled { segment, opened, from })
     }
 
     /// Writes a whole frame and syncs it: the only way in which a segment changes.
@@ -168,6 +209,31 @@ pub(crate) fn remove_durably(fs: &Arc<dyn Fs>, dir: &std::path::Path, files: &[P
     if let Err(error) = removed {
         tracing::warn!(dir = %dir.display(), %error, "files that are no longer needed could not be removed");
     }
+}
+
+/// Makes the file at `path`, which must not exist: the given pieces, then zeros up to `len_bytes`, nothing of it synced.
+///
+/// # Errors
+/// `Full` among others; nothing is left of it then.
+pub(crate) fn new_file(
+    fs: &Arc<dyn Fs>,
+    path: &std::path::Path,
+    pieces: &[&[u8]],
+    len_bytes: u64,
+) -> Result<Box<dyn FsFile>> {
+    let io = |error| error::io(FILLING, path, error);
+    let file = fs.create_file(path).map_err(io)?;
+    if let Err(error) = fill(file.as_ref(), pieces, len_bytes) {
+        // Gives the room back; what cannot be removed now goes at the next open.
+        let _still_there = fs.remove_file(path);
+        return Err(io(error));
+    }
+    Ok(file)
+}
+
+/// Makes a filled file durable.
+pub(crate) fn sync(file: &dyn FsFile, path: &std::path::Path) -> Result<()> {
+    file.sync_all().map_err(|error| error::io(FILLING, path, error))
 }
 
 /// Writes the given pieces in order, then zeros up to `len_bytes`.

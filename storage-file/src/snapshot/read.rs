@@ -2,13 +2,14 @@
 
 use bytes::Bytes;
 use eraft_core::{Result, SnapshotReader};
+use eraft_storage_kit::blocking;
 use futures_util::{StreamExt, stream};
 
 use super::{
     file::SnapshotFile,
     format::{ChunkKind, read_chunk},
 };
-use crate::{blocking::blocking, error};
+use crate::error;
 
 /// How far a reader has come.
 #[derive(Debug)]

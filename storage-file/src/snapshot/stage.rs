@@ -7,13 +7,13 @@ use bytes::Bytes;
 use eraft_core::{
     GroupId, Result, SnapshotMeta, SnapshotWriter, StagedSnapshot, StorageError, StorageErrorKind, codec,
 };
+use eraft_storage_kit::blocking;
 
 use super::{
     file::SnapshotFile,
     format::{ChunkKind, DATA_CHUNK_BYTES, FIRST_CHUNK, MAX_CHUNK_BYTES, encode_chunk},
 };
 use crate::{
-    blocking::blocking,
     engine::shared::Shared,
     error,
     fs::{FsFile, write_all_at},
@@ -135,7 +135,6 @@ impl Stage {
             if done.is_err() {
                 remove_durably(&shared.fs, &shared.paths.snapshot, &[path]);
             }
-            shared.measure_free();
             done
         })
         .await?;

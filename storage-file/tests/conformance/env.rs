@@ -3,8 +3,8 @@
 use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
-use eraft_conformance::{Capabilities, Capability, Crash, Damage, Engine, Env};
-use eraft_core::{ClusterId, Expected, GroupId, Identity, NodeId, Result, Storage};
+use eraft_conformance::{Capabilities, Crash, Damage, Engine, Env};
+use eraft_core::{ClusterId, Expected, Identity, NodeId, Result};
 use eraft_storage_file::{
     FileEngine, FileOptions,
     fs::sim::{Call, Fault, Policy, SimFs},
@@ -12,6 +12,8 @@ use eraft_storage_file::{
 use eraft_storage_kit::GroupCommitOptions;
 
 use crate::mount::Mount;
+
+eraft_conformance::engine!(Open(FileEngine));
 
 const DIR: &str = "/node";
 const SECTOR_BYTES: u64 = 512;
@@ -87,7 +89,7 @@ impl FileEnv {
 #[async_trait]
 impl Env for FileEnv {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::all().without(Capability::Reserve, "the disk reserve is not built yet")
+        Capabilities::all()
     }
 
     async fn fresh(&mut self) {
@@ -168,22 +170,5 @@ impl Env for FileEnv {
             }
         }
         panic!("there is no such place");
-    }
-}
-
-struct Open(FileEngine);
-
-#[async_trait]
-impl Engine for Open {
-    async fn group(&self, id: GroupId) -> Result<Arc<dyn Storage>> {
-        Ok(Arc::new(self.0.group(id)?))
-    }
-
-    async fn groups(&self) -> Result<Vec<GroupId>> {
-        Ok(self.0.groups())
-    }
-
-    async fn close(&self) -> Result<()> {
-        self.0.close().await
     }
 }

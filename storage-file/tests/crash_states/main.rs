@@ -6,6 +6,7 @@
 
 mod agreement;
 mod seam;
+mod stepped;
 
 use eraft_conformance::crash_states::{Plan, run};
 

@@ -2,17 +2,18 @@
 
 use std::{ffi::OsString, io, path::Path, sync::Arc};
 
-use async_trait::async_trait;
 use eraft_conformance::{
     Engine,
     crash_states::{Backend, Disk, DiskFile, DiskLock, Node},
 };
-use eraft_core::{ClusterId, Expected, GroupId, Identity, NodeId, Result, Storage};
+use eraft_core::{ClusterId, Expected, Identity, NodeId, Result};
 use eraft_storage_file::{
     FileEngine, FileOptions,
     fs::{Access, DirEntry, FileKind, Fs, FsFile, FsLock, Metadata},
 };
 use eraft_storage_kit::GroupCommitOptions;
+
+use crate::stepped::Stepped;
 
 const DIR: &str = "/node";
 
@@ -57,24 +58,14 @@ impl Backend for Files {
             FileEngine::open_with(Arc::new(Seam(disk.clone(), self.skips)), DIR, expected, Files::options(seed))?;
         Ok(Box::new(Open(engine)))
     }
-}
 
-struct Open(FileEngine);
-
-#[async_trait]
-impl Engine for Open {
-    async fn group(&self, id: GroupId) -> Result<Arc<dyn Storage>> {
-        Ok(Arc::new(self.0.group(id)?))
-    }
-
-    async fn groups(&self) -> Result<Vec<GroupId>> {
-        Ok(self.0.groups())
-    }
-
-    async fn close(&self) -> Result<()> {
-        self.0.close().await
+    fn open_alone(&self, disk: &Disk, expected: Expected, seed: u64) -> Result<Box<dyn Engine>> {
+        let seam = Arc::new(Seam(disk.clone(), self.skips));
+        Ok(Box::new(Stepped::new(FileEngine::open_stepped(seam, DIR, expected, Files::options(seed))?)))
     }
 }
+
+eraft_conformance::engine!(Open(FileEngine));
 
 #[derive(Debug)]
 pub(crate) struct Seam(pub(crate) Disk, pub(crate) Skips);

@@ -1,7 +1,7 @@
 //! Power cuts at every single call that changes the disk, with every fate for what was not synced: what was
 //! acknowledged is there, what comes back is a prefix of what was saved, and the store goes on.
 
-use eraft_core::{RaftStateUpdate, StorageErrorKind};
+use eraft_core::{RaftStateUpdate, Storage, StorageErrorKind};
 use eraft_storage_file::{
     FileEngine,
     fs::{
@@ -22,7 +22,7 @@ const POLICIES: [Policy; 4] = [Policy::LOSE, Policy::LOSE_DATA, Policy::RANDOM, 
 fn run_script(disk: &SimFs, steps: &[Step]) -> usize {
     let Ok(store) = try_open(disk) else { return 0 };
     let acknowledged = steps.iter().take_while(|step| step.save(&store).is_ok()).count();
-    let _the_power_may_be_off = block_on(eraft_core::Storage::close(&store));
+    let _the_power_may_be_off = block_on(store.close());
     acknowledged
 }
 
@@ -154,4 +154,53 @@ fn a_failed_sync_is_the_end_of_the_engine_and_is_never_retried() {
     assert_eq!(ids(&store), run(1, 1..3), "reads go on, and see nothing of the failed save");
     drop(store);
     assert_eq!(disk.counters().of(Call::SyncData), syncs);
+}
+
+/// Votes on a full disk until they stand in the spare, a publication that compacts, and votes again; how many saves were
+/// acknowledged.
+fn live_on_a_full_disk(disk: &SimFs, steps: &[Step], cut: Option<u64>) -> usize {
+    let store = open(disk);
+    let (last, content) = steps.iter().find_map(|step| step.publish.clone()).unwrap();
+    let staged = stage(&store, last, &content).unwrap();
+    disk.set_capacity_bytes(Some(disk.used_bytes()));
+    if let Some(cut) = cut {
+        disk.cut_power_after(cut);
+    }
+    let saved = steps.iter().take_while(|step| match &step.publish {
+        None => save(&store, step.update.clone()).is_ok(),
+        Some(_) => block_on(store.save_state_and_snapshot(step.update.clone(), staged.clone())).is_ok(),
+    });
+    let acknowledged = saved.count();
+    let _the_power_may_be_off = block_on(store.close());
+    acknowledged
+}
+
+#[test]
+fn a_power_cut_at_any_call_on_a_full_disk_keeps_what_was_acknowledged_and_the_store_votes_on() {
+    let fresh = created(3);
+    append_each(&open(&fresh), 1, 1..6, 500);
+    let mut steps: Vec<Step> = (2..6).map(|term| vote(term).into()).collect();
+    steps.push(Step::publish(1, 5, 300, compact(1, 5)));
+    steps.extend((6..9).map(|term| Step::from(vote(term))));
+    let prefixes = Seen::of(&open(&fresh.fork(0))).unwrap().after_each(&steps);
+    let calls = {
+        let disk = fresh.fork(0);
+        let before = disk.counters().mutating();
+        assert_eq!(live_on_a_full_disk(&disk, &steps, None), steps.len());
+        disk.counters().mutating() - before
+    };
+    for cut in 0..calls {
+        for (seed, policy) in POLICIES.into_iter().enumerate() {
+            let disk = fresh.fork(cut * 16 + seed as u64);
+            let acknowledged = live_on_a_full_disk(&disk, &steps, Some(cut));
+            disk.crash_with(policy);
+            let context = format!("full disk, cut after call {cut}, {policy:?}");
+            // It opens again on the full disk, and has lost nothing; a spare, old or new, is of use to it once more.
+            let full = disk.fork(7);
+            let store = try_open(&full).unwrap_or_else(|error| panic!("{context}: {error}"));
+            save(&store, vote(99)).unwrap_or_else(|error| panic!("{context}: {error}"));
+            disk.set_capacity_bytes(None);
+            check(&disk, &prefixes, acknowledged, &context);
+        }
+    }
 }

@@ -37,12 +37,26 @@ fn what_others_may_write_to_is_refused() {
 }
 
 #[test]
+fn a_store_on_rocksdb_is_told_for_what_it_is() {
+    let disk = created(1);
+    for dir in ["/elsewhere", "/elsewhere/db", "/elsewhere/staging"] {
+        disk.create_dir(std::path::Path::new(dir)).unwrap();
+    }
+    for name in ["LOCK", "STORE", "db/CURRENT"] {
+        disk.plant_file(format!("/elsewhere/{name}"), b"somebody's").unwrap();
+    }
+    let error = FileEngine::open_with(seam(&disk), "/elsewhere", eraft_core::Expected::any(), options(1)).unwrap_err();
+    assert_eq!(error.kind(), StorageErrorKind::Incompatible, "{error}");
+    assert!(error.to_string().contains("rocksdb://"), "{error}");
+}
+
+#[test]
 fn symbolic_links_are_not_followed() {
     let disk = created(1);
     disk.plant_symlink("/link").unwrap();
     let error = FileEngine::open_with(seam(&disk), "/link", eraft_core::Expected::any(), options(1)).unwrap_err();
     assert_eq!(error.kind(), StorageErrorKind::Io, "{error}");
-    let first = format!("{DIR}/state/{}", files(&disk, "state")[0]);
+    let first = format!("{DIR}/state/{}", segments(&disk)[0]);
     disk.uproot(&first).unwrap();
     disk.plant_symlink(&first).unwrap();
     assert_eq!(try_open(&disk).unwrap_err().kind(), StorageErrorKind::Corrupt);

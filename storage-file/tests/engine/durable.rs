@@ -21,7 +21,7 @@ const LOSE_NAMES: Policy = Policy { data: Fate::Kept, lengths: Fate::Kept, names
 fn rotated(disk: &SimFs) -> u64 {
     let store = open(disk);
     let mut last = 0;
-    while files(disk, "state").len() < 2 {
+    while segments(disk).len() < 2 {
         last += 1;
         append_each(&store, 1, last..last + 1, 900);
     }
@@ -82,18 +82,18 @@ fn removed_files_do_not_come_back() {
     append_each(&store, 1, 1..30, 500);
     publish(&store, EntryId::new(1, 20), &[3; 50], RaftStateUpdate::default()).unwrap();
     publish(&store, EntryId::new(1, 29), &[4; 50], compact(1, 29)).unwrap();
-    let (segments, snapshots) = (files(&disk, "state"), files(&disk, "snapshot"));
-    assert_eq!((segments.len(), snapshots.len()), (1, 1));
+    let (kept, snapshots) = (segments(&disk), files(&disk, "snapshot"));
+    assert_eq!((kept.len(), snapshots.len()), (1, 1));
     disk.crash_with(Policy::LOSE);
     drop(store);
-    assert_eq!((files(&disk, "state"), files(&disk, "snapshot")), (segments, snapshots));
+    assert_eq!((segments(&disk), files(&disk, "snapshot")), (kept, snapshots));
 }
 
 #[test]
 fn a_store_whose_name_was_never_synced_is_durable_once_it_is_opened() {
     let disk = SimFs::new(1);
     // The last directory sync of a creation is the parent's: it fails, and its caller dies.
-    disk.fail_nth(Call::SyncDir, 3, Fault::Io);
+    disk.fail_nth(Call::SyncDir, 4, Fault::Io);
     let created = eraft_storage_file::FileEngine::create_with(seam(&disk), DIR, CLUSTER, NODE, options(1));
     assert_eq!(created.unwrap_err().kind(), StorageErrorKind::Io);
     disk.kill();
@@ -110,11 +110,11 @@ fn a_segment_whose_name_was_never_synced_is_durable_once_it_is_found() {
     let last = {
         let store = open(&disk);
         disk.fail_nth(Call::SyncDir, 1, Fault::Io);
-        let failed = (1..).find(|index| save(&store, append(1, *index..*index + 1, 900)).is_err()).unwrap();
+        let failed = (1..100).find(|index| save(&store, append(1, *index..*index + 1, 900)).is_err()).unwrap();
         failed - 1
     };
     disk.kill();
-    assert_eq!(files(&disk, "state").len(), 2);
+    assert_eq!(segments(&disk).len(), 2);
     let store = open(&disk);
     append_each(&store, 1, last + 1..last + 3, 900);
     disk.crash_with(LOSE_NAMES);

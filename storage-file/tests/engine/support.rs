@@ -153,5 +153,10 @@ pub(crate) fn files(disk: &SimFs, dir: &str) -> Vec<String> {
     names
 }
 
+/// The names of the log's segments, sorted.
+pub(crate) fn segments(disk: &SimFs) -> Vec<String> {
+    files(disk, "state").into_iter().filter(|name| name.ends_with(".wal")).collect()
+}
+
 /// Groups for tests of engines.
 pub(crate) const GROUPS: [GroupId; 3] = [GroupId(0), GroupId(1), GroupId(9)];

@@ -134,7 +134,7 @@ fn a_bad_frame_that_only_the_next_segment_confirms_is_damage() {
     let last = (1..)
         .find(|index| {
             append_each(&store, 1, *index..*index + 1, 900);
-            files(&disk, "state").len() == 2
+            segments(&disk).len() == 2
         })
         .unwrap();
     drop(store);
@@ -160,20 +160,20 @@ fn many_segments() -> (SimFs, Seen) {
     append_each(&store, 1, 1..25, 500);
     let seen = Seen::of(&store).unwrap();
     close(&store);
-    assert!(files(&disk, "state").len() > 4);
+    assert!(segments(&disk).len() > 4);
     (disk, seen)
 }
 
 #[test]
 fn a_missing_segment_is_damage_whichever_it_is() {
     let (disk, _) = many_segments();
-    for name in files(&disk, "state") {
+    for name in segments(&disk) {
         let damaged = disk.fork(1);
         damaged.uproot(format!("{DIR}/state/{name}")).unwrap();
         let error = seen(&damaged).unwrap_err();
         assert_eq!(error.kind(), StorageErrorKind::Corrupt, "{name} is missing: {error}");
     }
-    for name in files(&disk, "state") {
+    for name in segments(&disk) {
         disk.uproot(format!("{DIR}/state/{name}")).unwrap();
     }
     assert_eq!(seen(&disk).unwrap_err().kind(), StorageErrorKind::Corrupt, "never a blank store where data was");
@@ -182,7 +182,7 @@ fn a_missing_segment_is_damage_whichever_it_is() {
 #[test]
 fn a_segment_cut_short_is_damage_at_every_length() {
     let (disk, _) = many_segments();
-    let newest = files(&disk, "state").len() as u64;
+    let newest = segments(&disk).len() as u64;
     for number in [1, newest] {
         let bytes = disk.read_file(segment(number)).unwrap();
         for length in (0..bytes.len()).step_by(97) {

@@ -90,6 +90,32 @@ fn short_reads_and_writes_handle_a_part_and_the_helpers_complete_them() {
 }
 
 #[test]
+fn an_interrupted_call_is_made_again_at_once_but_a_sync_has_failed() {
+    let (disk, file) = disk_with_file(1);
+    let path = Path::new("/f");
+    for call in [Call::Write, Call::Read, Call::Metadata, Call::Open] {
+        disk.fail_nth(call, 1, Fault::Interrupted);
+        let before = disk.counters().of(call);
+        match call {
+            Call::Write => assert_eq!(file.write_at(&[1; 100], 0).unwrap(), 100),
+            Call::Read => assert_eq!(file.read_at(&mut [0; 100], 0).unwrap(), 100),
+            Call::Metadata => assert_eq!(disk.metadata(path).unwrap().len_bytes, 100),
+            _ => drop(disk.open_file(path, eraft_storage_file::fs::Access::Read).unwrap()),
+        }
+        assert_eq!(disk.counters().of(call) - before, 2, "{call:?}");
+    }
+    for call in [Call::SyncData, Call::SyncAll, Call::SyncDir] {
+        disk.fail_nth(call, 1, Fault::Interrupted);
+        let synced = match call {
+            Call::SyncData => file.sync_data(),
+            Call::SyncAll => file.sync_all(),
+            _ => disk.sync_dir(Path::new("/")),
+        };
+        assert_eq!(synced.unwrap_err().kind(), ErrorKind::Interrupted, "{call:?}");
+    }
+}
+
+#[test]
 fn what_a_failed_sync_lost_stays_readable_and_no_later_sync_makes_it_durable() {
     let mut lost_sectors = 0;
     for seed in 0..50 {

@@ -1,8 +1,10 @@
 //! Closing and dropping: what is queued is completed, and the end is told after everything was given back.
 
 use std::{
+    mem::ManuallyDrop,
     sync::{Arc, Mutex},
     task::{Context, Wake, Waker},
+    time::Duration,
 };
 
 use eraft_core::{GroupId, NodeId, RaftStateUpdate, Result, StorageError, StorageErrorKind};
@@ -101,7 +103,8 @@ impl Drop for Failing {
 fn closing_a_failed_engine_waits_until_its_writer_is_gone() {
     let hold = Arc::new(Mutex::new(()));
     let writer = GroupCommit::start("test", NodeId(1), Failing(Arc::clone(&hold)), unbounded()).unwrap();
-    // After the writer, so that a failing test lets go before it joins.
+    // A failing test does not join a thread that nobody lets end.
+    let writer = ManuallyDrop::new(writer);
     let held = hold.lock().unwrap();
     assert_eq!(kind(writer.submit(save(1, 0))), Some(StorageErrorKind::Full));
     // The engine has ended once a save is refused without being checked.
@@ -119,6 +122,35 @@ fn closing_a_failed_engine_waits_until_its_writer_is_gone() {
     drop(held);
     assert_eq!(kind(closed), Some(StorageErrorKind::Full));
     assert_eq!(kind(writer.close()), Some(StorageErrorKind::Full), "the same answer again");
+    drop(ManuallyDrop::into_inner(writer));
+}
+
+/// An engine that has failed, and had all the time it needs to let go of its writer.
+fn failed_a_while_ago() -> Rig {
+    let mut rig = Rig::stepped(unbounded());
+    let failed = rig.submit(1);
+    rig.step(Step::Fail);
+    rig.let_go();
+    assert_eq!(kind(failed), Some(StorageErrorKind::Io));
+    assert_eq!(kind(rig.submit(2)), Some(StorageErrorKind::Poisoned));
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(rig.asked(), [Asked::Commit(vec![1])], "its files and its lock are this process's until it is closed");
+    rig
+}
+
+#[test]
+fn a_failed_engine_keeps_its_writer_until_it_is_closed() {
+    let rig = failed_a_while_ago();
+    assert_eq!(kind(rig.writer.close()), Some(StorageErrorKind::Io));
+    assert_eq!(rig.asked(), [Asked::Commit(vec![1]), Asked::Dropped]);
+}
+
+#[test]
+fn a_failed_engine_keeps_its_writer_until_it_is_dropped() {
+    let rig = failed_a_while_ago();
+    let asked = Arc::clone(&rig.asked);
+    drop(rig);
+    assert_eq!(*asked.lock().unwrap(), [Asked::Commit(vec![1]), Asked::Dropped]);
 }
 
 /// Holds the last handle, and lets go of it when it is woken: on the writer thread.

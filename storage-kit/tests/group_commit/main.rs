@@ -10,6 +10,7 @@
 
 mod batches;
 mod ending;
+mod handle;
 mod poison;
 mod rig;
 mod stepped;

@@ -6,9 +6,10 @@ use std::{
     time::Duration,
 };
 
-use eraft_core::StorageErrorKind;
+use eraft_core::{Receipt, StorageErrorKind};
 use eraft_storage_kit::GroupCommitOptions;
 use futures_executor::block_on;
+use futures_util::FutureExt as _;
 
 use crate::rig::{Asked, Rig, Step, kind, unbounded};
 
@@ -96,21 +97,40 @@ impl Wake for Bomb {
     }
 }
 
+/// What a receipt tells, if it ever does.
+fn told(mut receipt: Receipt) -> Option<StorageErrorKind> {
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < Duration::from_secs(60) {
+        if let Some(outcome) = (&mut receipt).now_or_never() {
+            return outcome.err().map(|error| error.kind());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    panic!("nobody ever tells");
+}
+
+/// Has a task wait that panics when it is woken.
+fn arm(receipt: &mut Receipt) {
+    let waker = Waker::from(Arc::new(Bomb));
+    assert!(matches!(std::pin::Pin::new(receipt).poll(&mut Context::from_waker(&waker)), Poll::Pending));
+}
+
 #[test]
-fn a_writer_thread_that_is_lost_resolves_no_receipt_with_success() {
+fn wakers_that_panic_poison_the_engine_and_leave_nobody_waiting() {
     let mut rig = Rig::stepped(GroupCommitOptions { max_batch_saves: 2, ..unbounded() });
     let first = rig.submit(1);
     rig.begun();
-    let (mut armed, same_batch, queued) = (rig.submit(2), rig.submit(3), rig.submit(4));
-    let waker = Waker::from(Arc::new(Bomb));
-    let polled = std::pin::Pin::new(&mut armed).poll(&mut Context::from_waker(&waker));
-    assert!(matches!(polled, Poll::Pending));
+    let [mut armed, same_batch, mut armed_too, queued] = [2, 3, 4, 5].map(|term| rig.submit(term));
+    arm(&mut armed);
+    arm(&mut armed_too);
     rig.let_go();
-    block_on(first).unwrap();
-    // The commit of the second batch succeeded, and telling so blew the thread up: nobody knows more of the others than
-    // that nobody told them, and none of them may hang.
-    for receipt in [same_batch, queued, rig.submit(5)] {
-        assert_eq!(kind(receipt), Some(StorageErrorKind::Poisoned));
+    assert_eq!(told(first), None);
+    // The commit of the second batch succeeded, and all of it is told so before anybody is woken; that blew the thread up: what
+    // comes behind it was never committed, and may not hang, whoever else panics.
+    assert_eq!(told(same_batch), None);
+    for receipt in [queued, rig.submit(6)] {
+        assert_eq!(told(receipt), Some(StorageErrorKind::Poisoned));
     }
+    assert_eq!(told(rig.writer.close()), Some(StorageErrorKind::Io), "the first failure");
     assert_eq!(rig.asked()[..2], [Asked::Commit(vec![1]), Asked::Commit(vec![2, 3])]);
 }

@@ -68,7 +68,11 @@ fn without_a_thread_the_first_failure_is_the_end_too() {
     assert_eq!(told(behind), Some(Err(StorageErrorKind::Poisoned)));
     assert_eq!(told(commit.submit(save(15, 0))), Some(Err(StorageErrorKind::Poisoned)));
     assert_eq!(steps.commit(1).unwrap_err().kind(), StorageErrorKind::Io, "the first failure is told again");
+    assert_eq!(steps.idle().unwrap_err().kind(), StorageErrorKind::Io);
+    assert_eq!(*asked.lock().unwrap(), [Asked::Commit(vec![13])], "not called again, and not yet let go of");
+    assert_eq!(steps.close().unwrap_err().kind(), StorageErrorKind::Io);
     assert_eq!(*asked.lock().unwrap(), [Asked::Commit(vec![13]), Asked::Dropped]);
+    assert_eq!(told(commit.close()), Some(Err(StorageErrorKind::Io)));
 }
 
 #[test]

@@ -44,6 +44,10 @@ pub(crate) struct Card {
     /// In the order in which they were tried.
     backends: Vec<&'static str>,
     cases: BTreeMap<(&'static str, String), Outcome>,
+    /// Backends that were not tried, and why.
+    left_out: BTreeMap<&'static str, String>,
+    /// What else is to be known: the servers that a backend was tried on, and those that it was not.
+    notes: Vec<String>,
 }
 
 /// Cases of one promise on one backend, by outcome.
@@ -61,6 +65,17 @@ impl Card {
         }
         let known = self.cases.entry((backend, case.to_owned())).or_insert(outcome);
         *known = outcome.max(*known);
+    }
+
+    pub(crate) fn leave_out(&mut self, backend: &'static str, reason: String) {
+        self.backends.push(backend);
+        self.left_out.insert(backend, reason);
+    }
+
+    pub(crate) fn note(&mut self, note: String) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
     }
 
     pub(crate) fn cases(&self, backend: &str) -> usize {
@@ -106,6 +121,12 @@ impl Card {
         }
         let totals: String = self.backends.iter().map(|name| self.counts(name, "").cell()).collect();
         line(&format!("{:<60}{totals}", "all"));
+        for note in &self.notes {
+            line(note);
+        }
+        for (backend, reason) in &self.left_out {
+            line(&format!("SKIPPED {backend}: {reason}"));
+        }
         for ((backend, case), outcome) in &self.cases {
             if *outcome == Outcome::Failed {
                 line(&format!("FAILED {backend} {case}"));
@@ -143,7 +164,9 @@ impl Card {
         };
         let backends =
             self.backends.iter().map(|backend| format!("  {}: {{\n{}\n  }}", quoted(backend), promises(backend)));
-        format!("{{\n{}\n}}", backends.collect::<Vec<_>>().join(",\n"))
+        let notes = self.notes.iter().map(|note| quoted(note)).collect::<Vec<_>>().join(", ");
+        let notes = (!self.notes.is_empty()).then(|| format!("  \"notes\": [{notes}]"));
+        format!("{{\n{}\n}}", backends.chain(notes).collect::<Vec<_>>().join(",\n"))
     }
 }
 
@@ -179,6 +202,24 @@ mod tests {
     #[test]
     fn a_skipped_case_is_not_counted_as_passed() {
         assert_eq!(card().counts("one", "line_03"), Counts { passed: 1, skipped: 1, failed: 0 });
+    }
+
+    #[test]
+    fn a_backend_that_was_not_tried_stands_in_the_table_with_the_reason() {
+        let mut card = card();
+        card.leave_out("three", "no compiler".into());
+        let table = card.table();
+        assert!(table.lines().next().unwrap().contains("three"), "{table}");
+        assert!(table.contains("SKIPPED three: no compiler"), "{table}");
+    }
+
+    #[test]
+    fn a_server_is_named_once_in_the_table_and_to_a_program() {
+        let mut card = card();
+        card.note("one: a \"server\"".into());
+        card.note("one: a \"server\"".into());
+        assert_eq!(card.table().matches("one: a \"server\"").count(), 1, "{}", card.table());
+        assert!(card.json().ends_with("\"notes\": [\"one: a \\\"server\\\"\"]\n}"), "{}", card.json());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
 
@@ -15,24 +16,52 @@ use super::trial::{self, Verdict};
 /// The arguments of `cargo test`, as a patch has them.
 type Test = Vec<String>;
 
-/// Which of the patches' tests are not green, each printed with what is wrong.
-pub(crate) fn not_green(tree: &Tree, target: &Path, patches: &[Patch]) -> Result<BTreeSet<Test>> {
-    let tests: BTreeSet<&Test> = patches.iter().map(|patch| &patch.test).collect();
-    let mut bad = BTreeSet::new();
-    for (together, alone) in groups(&tests) {
-        let all = alone.len();
-        if matches!(trial::run(tree, target, &together)?, Verdict::Survived { passed } if passed == all) {
-            continue;
-        }
-        for test in alone {
-            let verdict = trial::run(tree, target, test)?;
-            if !matches!(verdict, Verdict::Survived { .. }) {
-                println!("without a mutant, `cargo test {}`: {}", test.join(" "), verdict.as_baseline());
-                bad.insert(test.clone());
-            }
-        }
+/// What is known of the patches' tests on the tree as it is. Workers share it: what one has found holds for all.
+#[derive(Debug)]
+pub(crate) struct Baseline<'a> {
+    /// The tests of one binary, and the command line that runs all of them.
+    groups: Vec<(Test, Vec<&'a Test>)>,
+    green: Mutex<BTreeMap<&'a Test, bool>>,
+}
+
+impl<'a> Baseline<'a> {
+    pub(crate) fn of(patches: &'a [Patch]) -> Baseline<'a> {
+        let tests: BTreeSet<&Test> = patches.iter().map(|patch| &patch.test).collect();
+        Baseline { groups: groups(&tests), green: Mutex::default() }
     }
-    Ok(bad)
+
+    /// Whether this test is green, found out with all others of its binary when the first of them is asked for; what is wrong
+    /// with one is printed.
+    pub(crate) fn is_green(&self, tree: &Tree, target: &Path, test: &Test) -> Result<bool> {
+        if let Some(green) = self.known(test) {
+            return Ok(green);
+        }
+        if let Some((together, alone)) = self.groups.iter().find(|(_, alone)| alone.contains(&test)) {
+            let found = judge(tree, target, together, alone)?;
+            self.green.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
+        }
+        Ok(self.known(test).unwrap_or(false))
+    }
+
+    fn known(&self, test: &Test) -> Option<bool> {
+        self.green.lock().unwrap_or_else(PoisonError::into_inner).get(test).copied()
+    }
+}
+
+fn judge<'a>(tree: &Tree, target: &Path, together: &Test, alone: &[&'a Test]) -> Result<Vec<(&'a Test, bool)>> {
+    if matches!(trial::run(tree, target, together)?, Verdict::Survived { passed } if passed == alone.len()) {
+        return Ok(alone.iter().map(|test| (*test, true)).collect());
+    }
+    let mut found = Vec::new();
+    for test in alone {
+        let verdict = trial::run(tree, target, test)?;
+        let green = matches!(verdict, Verdict::Survived { .. });
+        if !green {
+            println!("without a mutant, `cargo test {}`: {}", test.join(" "), verdict.as_baseline());
+        }
+        found.push((*test, green));
+    }
+    Ok(found)
 }
 
 /// Tests that differ only in the one name after `-- --exact`, as one command line each, with the single ones.

@@ -16,9 +16,9 @@ use crate::cargo;
 use crate::libtest::Output;
 
 /// After this a test is taken to hang.
-const TEST_LIMIT: Duration = Duration::from_secs(120);
+const TEST_LIMIT: Duration = Duration::from_secs(300);
 /// After this a build is given up.
-const BUILD_LIMIT: Duration = Duration::from_secs(600);
+const BUILD_LIMIT: Duration = Duration::from_secs(1800);
 
 /// What the named test said. On the tree without a mutant `Survived` is what is wanted.
 #[derive(Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::{
 };
 
 use eraft_core::{
-    ClusterId, Expected, GroupId, Identity, NodeId, RaftState, Result, StorageError, StorageErrorKind, StoreId, codec,
+    ClusterId, Expected, GroupId, Identity, NodeId, Result, StorageError, StorageErrorKind, StoreId, codec,
 };
 use eraft_storage_kit::{GroupCommit, GroupCommitOptions};
 use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend};
@@ -38,13 +38,8 @@ pub(super) struct Store {
     stages: Mutex<Stages>,
 }
 
-/// One group. Locks are taken in the order `queued`, `committed`.
-pub(super) struct Group {
-    pub(super) taken: std::sync::atomic::AtomicBool,
-    queued: Mutex<RaftState>,
-    /// And whether anything was ever saved.
-    committed: Mutex<(GroupState, bool)>,
-}
+/// One group: its state as reads see it, and whether anything was ever saved.
+pub(super) type Group = eraft_storage_kit::Group<(GroupState, bool)>;
 
 impl RedbEngine {
     /// Makes a store in a file that holds none; `file` is locked, and `store` drawn at random.
@@ -57,14 +52,14 @@ impl RedbEngine {
         place::create(file, cluster, node, store)
     }
 
-    /// Opens the store that the file holds; `file` is locked.
-    pub(crate) fn open(file: Box<dyn StorageBackend>, expected: Expected) -> Result<RedbEngine> {
+    /// Opens the store that the file holds; `file` is locked, and `opening` drawn at random.
+    pub(crate) fn open(file: Box<dyn StorageBackend>, expected: Expected, opening: u64) -> Result<RedbEngine> {
         let database = place::open(file)?;
         let (identity, groups) = read_all(&database)?;
         expected.check(&identity, "the database")?;
         let published = groups.values().filter_map(|group| Some(group.published.as_ref()?.number));
-        let stages = Stages::begin(&database, published.collect())?;
-        let groups = groups.into_iter().map(|(id, state)| (id, Arc::new(Group::new(state, true)))).collect();
+        let stages = Stages::begin(&database, published.collect(), opening)?;
+        let groups = groups.into_iter().map(|(id, state)| (id, found(id, state, true))).collect();
         let store = Arc::new(Store {
             identity,
             database: RwLock::new(Some(database)),
@@ -119,7 +114,7 @@ impl Store {
     }
 
     pub(super) fn group(&self, id: GroupId) -> Arc<Group> {
-        let blank = || Arc::new(Group::new(GroupState::blank(self.identity), false));
+        let blank = || found(id, GroupState::blank(self.identity), false);
         Arc::clone(lock(&self.groups).entry(id).or_insert_with(blank))
     }
 
@@ -128,20 +123,8 @@ impl Store {
     }
 }
 
-impl Group {
-    fn new(state: GroupState, exists: bool) -> Group {
-        let queued = Mutex::new(state.state.clone());
-        Group { taken: Default::default(), queued, committed: Mutex::new((state, exists)) }
-    }
-
-    /// The state as it will be when everything queued is done.
-    pub(super) fn queued(&self) -> MutexGuard<'_, RaftState> {
-        lock(&self.queued)
-    }
-
-    pub(super) fn committed(&self) -> MutexGuard<'_, (GroupState, bool)> {
-        lock(&self.committed)
-    }
+fn found(id: GroupId, state: GroupState, exists: bool) -> Arc<Group> {
+    Arc::new(Group::new(id, state.state.clone(), (state, exists)))
 }
 
 impl fmt::Debug for RedbEngine {
@@ -150,7 +133,7 @@ impl fmt::Debug for RedbEngine {
     }
 }
 
-pub(super) fn closed() -> StorageError {
+fn closed() -> StorageError {
     StorageError::new(StorageErrorKind::Invalid, "using a store", "it was closed before this call: open it again")
 }
 

@@ -25,6 +25,9 @@ const CHUNK_BYTES: usize = 64 << 10;
 
 /// The stages of this opening.
 pub(super) struct Stages {
+    /// Drawn anew each time: numbers begin again where an earlier opening's stages went, and whoever still holds one of
+    /// those must not name one of ours.
+    opening: u64,
     next: u64,
     /// Those that are complete, by number, and whether a queued save publishes them.
     complete: BTreeMap<u64, (GroupId, StagedSnapshot, bool)>,
@@ -32,7 +35,7 @@ pub(super) struct Stages {
 
 impl Stages {
     /// Removes what an earlier opening has staged and not published.
-    pub(super) fn begin(database: &Database, published: BTreeSet<u64>) -> Result<Stages> {
+    pub(super) fn begin(database: &Database, published: BTreeSet<u64>, opening: u64) -> Result<Stages> {
         let transaction = database.begin_write().map_err(failed(DURING))?;
         let (mut last, mut orphans) = (published.last().copied().unwrap_or(0), false);
         {
@@ -51,7 +54,7 @@ impl Stages {
             true => transaction.commit().map_err(failed(DURING))?,
             false => transaction.abort().map_err(failed(DURING))?,
         }
-        Ok(Stages { next: last + 1, complete: BTreeMap::new() })
+        Ok(Stages { opening, next: last + 1, complete: BTreeMap::new() })
     }
 
     /// Sets a stage aside for the save that publishes it.
@@ -63,7 +66,7 @@ impl Stages {
 
     /// The number of a stage that was claimed; it is no stage any more.
     pub(super) fn publish(&mut self, id: &str) -> Result<u64> {
-        let number = id.parse().ok().filter(|number| self.complete.remove(number).is_some());
+        let number = self.number(id).filter(|number| self.complete.remove(number).is_some());
         number.ok_or_else(|| StorageError::invalid(format!("{id} was published before: this is a bug")))
     }
 
@@ -74,9 +77,18 @@ impl Stages {
         Ok(number)
     }
 
+    /// What a stage is called: by its opening and its number.
+    fn id(&self, number: u64) -> String {
+        format!("{:016x}-{number}", self.opening)
+    }
+
+    fn number(&self, id: &str) -> Option<u64> {
+        let number = id.rsplit_once('-')?.1.parse().ok()?;
+        (self.id(number) == id).then_some(number)
+    }
+
     fn waiting(&self, group: GroupId, staged: &StagedSnapshot) -> Result<u64> {
-        let number = staged.id.parse().ok();
-        let found = number.and_then(|number| Some((number, self.complete.get(&number)?)));
+        let found = self.number(&staged.id).and_then(|number| Some((number, self.complete.get(&number)?)));
         match found {
             Some((number, (of, known, false))) if *of == group && known == staged => Ok(number),
             _ => Err(StorageError::invalid(format!(
@@ -153,8 +165,9 @@ impl SnapshotWriter for Stage {
     async fn finish(mut self: Box<Self>) -> Result<StagedSnapshot> {
         self.flush(Durability::Immediate).await?;
         let (number, group) = (self.number, self.group);
-        let staged = StagedSnapshot { meta: self.meta.clone(), size_bytes: self.size_bytes, id: number.to_string() };
-        self.store.stages().complete.insert(number, (group, staged.clone(), false));
+        let mut stages = self.store.stages();
+        let staged = StagedSnapshot { meta: self.meta.clone(), size_bytes: self.size_bytes, id: stages.id(number) };
+        stages.complete.insert(number, (group, staged.clone(), false));
         Ok(staged)
     }
 

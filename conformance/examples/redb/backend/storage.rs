@@ -1,13 +1,6 @@
 //! The port: one group's handle.
 
-use std::{
-    fmt,
-    ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{fmt, ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -15,12 +8,12 @@ use eraft_core::{
     Entry, EntryId, GroupId, LogIndex, RaftState, RaftStateUpdate, Receipt, Result, SnapshotMeta, SnapshotReader,
     SnapshotWriter, StagedSnapshot, Storage, StorageError, StorageErrorKind,
 };
-use eraft_storage_kit::{GroupCommit, Save};
+use eraft_storage_kit::{GroupCommit, Handle};
 use futures_util::StreamExt as _;
 use redb::{ReadOnlyTable, ReadableDatabase};
 
 use super::{
-    engine::{Group, Store, closed},
+    engine::Store,
     stage::{Stage, remove},
     tables::{CHUNKS, GroupState, LOG, Published, STATES, corrupt, decode_entry, failed, unseal},
 };
@@ -32,44 +25,18 @@ pub(crate) struct RedbStorage {
     store: Arc<Store>,
     commit: Arc<GroupCommit>,
     id: GroupId,
-    group: Arc<Group>,
-    closed: AtomicBool,
+    handle: Handle<(GroupState, bool)>,
 }
 
 impl RedbStorage {
     pub(super) fn take(store: Arc<Store>, commit: Arc<GroupCommit>, id: GroupId) -> Result<RedbStorage> {
         store.with(|_| Ok(()))?;
-        let group = store.group(id);
-        if group.taken.swap(true, Ordering::AcqRel) {
-            let detail = format!("the handle of group {id} is out already: close that one first");
-            return Err(StorageError::new(StorageErrorKind::Locked, "opening a group", detail));
-        }
-        Ok(RedbStorage { store, commit, id, group, closed: AtomicBool::new(false) })
+        let handle = store.group(id).take()?;
+        Ok(RedbStorage { store, commit, id, handle })
     }
 
-    fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) { Err(closed()) } else { Ok(()) }
-    }
-
-    /// Checks a save against what is queued before it, and queues it, in one step.
     fn save(&self, update: RaftStateUpdate, snapshot: Option<StagedSnapshot>) -> Receipt {
-        self.commit.submit_with(|| {
-            self.check_open()?;
-            let mut queued = self.group.queued();
-            let publish = snapshot.as_ref().map(|snapshot| &snapshot.meta);
-            queued.check(&update, publish)?;
-            if let Some(snapshot) = &snapshot {
-                self.store.stages().claim(self.id, snapshot)?;
-            }
-            queued.apply(&update, publish)?;
-            Ok(Save { group: self.id, update, snapshot })
-        })
-    }
-
-    fn give_back(&self) {
-        if !self.closed.swap(true, Ordering::AcqRel) {
-            self.group.taken.store(false, Ordering::Release);
-        }
+        self.handle.save(&self.commit, update, snapshot, |snapshot| self.store.stages().claim(self.id, snapshot))
     }
 }
 
@@ -84,39 +51,39 @@ impl Storage for RedbStorage {
     }
 
     async fn stage_snapshot(&self, meta: SnapshotMeta) -> Result<Box<dyn SnapshotWriter>> {
-        self.check_open()?;
+        self.handle.check_open()?;
         Ok(Box::new(Stage::begin(Arc::clone(&self.store), self.id, meta)?))
     }
 
     async fn discard_snapshot(&self, staged: StagedSnapshot) -> Result<()> {
-        self.check_open()?;
+        self.handle.check_open()?;
         let number = self.store.stages().discard(self.id, &staged)?;
         remove(Arc::clone(&self.store), number).await
     }
 
     async fn read_raft_state(&self) -> Result<RaftState> {
-        self.check_open()?;
-        Ok(self.group.committed().0.state.clone())
+        self.handle.check_open()?;
+        Ok(self.handle.group().committed().0.state.clone())
     }
 
     async fn read_entries(&self, range: Range<LogIndex>, max_bytes: u64) -> Result<Vec<Entry>> {
-        self.check_open()?;
+        self.handle.check_open()?;
         let (store, id) = (Arc::clone(&self.store), self.id);
         blocking(move || read_entries(&store, id, range, max_bytes)).await
     }
 
     async fn read_snapshot(&self) -> Result<Option<SnapshotReader>> {
-        self.check_open()?;
+        self.handle.check_open()?;
         let (store, id) = (Arc::clone(&self.store), self.id);
         blocking(move || read_snapshot(&store, id)).await
     }
 
     fn raft_state_size(&self) -> u64 {
-        self.group.committed().0.log_bytes
+        self.handle.group().committed().0.log_bytes
     }
 
     fn snapshot_size(&self) -> u64 {
-        self.group.committed().0.published.as_ref().map_or(0, |snapshot| snapshot.size_bytes)
+        self.handle.group().committed().0.published.as_ref().map_or(0, |snapshot| snapshot.size_bytes)
     }
 
     fn room_bytes(&self) -> u64 {
@@ -124,16 +91,7 @@ impl Storage for RedbStorage {
     }
 
     async fn close(&self) -> Result<()> {
-        self.check_open()?;
-        let flushed = self.commit.flush().await;
-        self.give_back();
-        flushed
-    }
-}
-
-impl Drop for RedbStorage {
-    fn drop(&mut self) {
-        self.give_back();
+        self.handle.close(&self.commit, false).await
     }
 }
 

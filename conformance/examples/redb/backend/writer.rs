@@ -28,7 +28,7 @@ impl BatchWriter for Writer {
         })?;
         // Only now may a read see it.
         for (group, state) in after {
-            *self.0.group(group).committed() = (state, true);
+            *self.0.group(group).committed_mut() = (state, true);
         }
         Ok(())
     }

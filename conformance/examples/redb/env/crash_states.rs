@@ -31,8 +31,8 @@ impl Backend for OnJournal {
         RedbEngine::create(take(disk)?, cluster, node, StoreId(seed))
     }
 
-    fn open(&self, disk: &Disk, expected: Expected, _seed: u64) -> Result<Box<dyn Engine>> {
-        Ok(Box::new(Open(RedbEngine::open(take(disk)?, expected)?)))
+    fn open(&self, disk: &Disk, expected: Expected, seed: u64) -> Result<Box<dyn Engine>> {
+        Ok(Box::new(Open(RedbEngine::open(take(disk)?, expected, seed)?)))
     }
 }
 

@@ -10,13 +10,17 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use eraft_conformance::{Crash, sweep};
 use redb::StorageBackend;
 
 const SECTOR_BYTES: usize = 512;
 
+/// The calls of the seam.
+const CALLS: [&str; 5] = ["len", "read", "set_len", "sync_data", "write"];
+
 /// The file, as who plays fate sees it.
 #[derive(Clone, Debug)]
-pub(super) struct SimFile(Arc<Mutex<State>>);
+pub(crate) struct SimFile(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
@@ -29,8 +33,10 @@ struct State {
     /// Counts the processes; a handle of an earlier one is dead.
     process: u64,
     locked: bool,
-    fail_sync: bool,
-    fail_write: bool,
+    /// How many calls of each kind there were.
+    calls: BTreeMap<&'static str, u64>,
+    /// Which call of a kind is to fail, counted from now on, and how.
+    planned: BTreeMap<&'static str, (u64, sweep::Fault)>,
     full: bool,
     /// So many more changes, then the process is dead.
     dies_after: Option<u64>,
@@ -45,8 +51,8 @@ impl SimFile {
             dirty: BTreeMap::new(),
             process: 0,
             locked: false,
-            fail_sync: false,
-            fail_write: false,
+            calls: CALLS.map(|call| (call, 0)).into(),
+            planned: BTreeMap::new(),
             full: false,
             dies_after: None,
         })))
@@ -62,7 +68,8 @@ impl SimFile {
     pub(super) fn kill(&self) {
         let mut state = self.state();
         state.process += 1;
-        (state.locked, state.fail_sync, state.fail_write, state.dies_after) = (false, false, false, None);
+        (state.locked, state.dies_after) = (false, None);
+        state.planned.clear();
     }
 
     pub(super) fn cut_power(&self) {
@@ -91,11 +98,11 @@ impl SimFile {
     }
 
     pub(super) fn fail_next_sync(&self) {
-        self.state().fail_sync = true;
+        sweep::Disk::fail_nth(self, "sync_data", 1, sweep::Fault::Io);
     }
 
     pub(super) fn fail_next_write(&self) {
-        self.state().fail_write = true;
+        sweep::Disk::fail_nth(self, "write", 1, sweep::Fault::Io);
     }
 
     pub(super) fn fill(&self, full: bool) {
@@ -119,6 +126,35 @@ impl SimFile {
     }
 }
 
+impl sweep::Disk for SimFile {
+    fn calls(&self) -> Vec<(&'static str, u64)> {
+        self.state().calls.iter().map(|(call, count)| (*call, *count)).collect()
+    }
+
+    /// Nothing is interrupted or half done above the seam: redb asks for whole calls.
+    fn faults_of(&self, call: &'static str) -> &'static [sweep::Fault] {
+        match call {
+            "write" | "set_len" => &[sweep::Fault::Io, sweep::Fault::NoSpace],
+            _ => &[sweep::Fault::Io],
+        }
+    }
+
+    fn fail_nth(&self, call: &'static str, nth: u64, fault: sweep::Fault) {
+        self.state().planned.insert(call, (nth, fault));
+    }
+
+    fn heal(&self) {
+        self.state().planned.clear();
+    }
+
+    fn crash(&self, crash: Crash) {
+        match crash {
+            Crash::Kill => self.kill(),
+            Crash::PowerLoss => self.cut_power(),
+        }
+    }
+}
+
 /// The file, as one opener sees it.
 #[derive(Debug)]
 pub(super) struct SimHandle {
@@ -127,37 +163,59 @@ pub(super) struct SimHandle {
 }
 
 impl SimHandle {
-    fn begin(&self) -> io::Result<MutexGuard<'_, State>> {
-        let state = self.file.state();
-        if state.process == self.process && state.dies_after != Some(0) {
-            return Ok(state);
+    /// Counts a call; what it is to fail with, if that was planned.
+    fn begin(&self, call: &'static str) -> io::Result<(MutexGuard<'_, State>, Option<io::Error>)> {
+        let mut state = self.file.state();
+        if state.process != self.process || state.dies_after == Some(0) {
+            return Err(io::Error::other("the process that this call comes from is gone"));
         }
-        Err(io::Error::other("the process that this call comes from is gone"))
+        *state.calls.entry(call).or_default() += 1;
+        if let Some((left, _)) = state.planned.get_mut(call) {
+            *left -= 1;
+        }
+        let planned = state.planned.get(call).filter(|(left, _)| *left == 0).map(|(_, fault)| *fault);
+        let error = planned.map(|fault| {
+            state.planned.remove(call);
+            match fault {
+                sweep::Fault::NoSpace => io::ErrorKind::StorageFull.into(),
+                _ => io::Error::other(format!("the {call} failed, as the test asked")),
+            }
+        });
+        Ok((state, error))
     }
 
-    fn begin_change(&self) -> io::Result<MutexGuard<'_, State>> {
-        let mut state = self.begin()?;
+    fn begin_change(&self, call: &'static str) -> io::Result<(MutexGuard<'_, State>, Option<io::Error>)> {
+        let (mut state, error) = self.begin(call)?;
         if let Some(left) = &mut state.dies_after {
             *left -= 1;
         }
-        Ok(state)
+        Ok((state, error))
+    }
+
+    /// The same for a call that does nothing where it fails.
+    fn begin_whole(&self, call: &'static str) -> io::Result<MutexGuard<'_, State>> {
+        let (state, error) = match call {
+            "len" | "read" => self.begin(call)?,
+            _ => self.begin_change(call)?,
+        };
+        error.map_or(Ok(state), Err)
     }
 }
 
 impl StorageBackend for SimHandle {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.begin()?.cached.len() as u64)
+        Ok(self.begin_whole("len")?.cached.len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let state = self.begin()?;
+        let state = self.begin_whole("read")?;
         let found = state.cached.get(offset as usize..).and_then(|rest| rest.get(..out.len()));
         out.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let mut state = self.begin_change()?;
+        let mut state = self.begin_whole("set_len")?;
         let len = len as usize;
         if state.full && len > state.cached.len() {
             return Err(io::ErrorKind::StorageFull.into());
@@ -170,8 +228,8 @@ impl StorageBackend for SimHandle {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let mut state = self.begin_change()?;
-        let fails = std::mem::take(&mut state.fail_sync);
+        let (mut state, error) = self.begin_change("sync_data")?;
+        let fails = error.is_some();
         let State { random, durable, dirty, cached, .. } = &mut *state;
         if !fails || random.bool() {
             durable.resize(cached.len(), 0);
@@ -181,15 +239,11 @@ impl StorageBackend for SimHandle {
                 versions.last().into_iter().for_each(|bytes| put(durable, sector, bytes));
             }
         }
-        if fails { Err(io::Error::other("the sync failed, as the test asked")) } else { Ok(()) }
+        error.map_or(Ok(()), Err)
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let mut state = self.begin_change()?;
-        if std::mem::take(&mut state.fail_write) {
-            return Err(io::Error::other("the write failed, as the test asked"));
-        }
-        state.write(offset as usize, data);
+        self.begin_whole("write")?.write(offset as usize, data);
         Ok(())
     }
 

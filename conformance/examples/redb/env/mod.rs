@@ -2,17 +2,15 @@
 
 mod crash_states;
 mod file;
-
-use std::sync::Arc;
+mod sweep;
 
 use async_trait::async_trait;
 use eraft_conformance::{Capabilities, Capability, Crash, Damage, Engine, Env};
-use eraft_core::{
-    ClusterId, Expected, GroupId, Identity, NodeId, Result, Storage, StorageError, StorageErrorKind, StoreId,
-};
+use eraft_core::{ClusterId, Expected, Identity, NodeId, Result, StorageError, StorageErrorKind, StoreId};
 
 pub(crate) use crash_states::OnJournal;
 use file::SimFile;
+pub(crate) use sweep::OnFaultyFile;
 
 use crate::backend::RedbEngine;
 
@@ -39,13 +37,13 @@ impl RedbEnv {
         let mut random = fastrand::Rng::with_seed(seed);
         RedbEnv { file: SimFile::new(random.u64(..)), random, capabilities }
     }
+}
 
-    /// Takes the file and its lock.
-    fn take(&self, during: &str) -> Result<Box<dyn redb::StorageBackend>> {
-        self.file.open().map(|file| Box::new(file) as _).ok_or_else(|| {
-            StorageError::new(StorageErrorKind::Locked, during, "another opener has the file: close that one first")
-        })
-    }
+/// Takes the file and its lock.
+fn take(file: &SimFile, during: &str) -> Result<Box<dyn redb::StorageBackend>> {
+    file.open().map(|file| Box::new(file) as _).ok_or_else(|| {
+        StorageError::new(StorageErrorKind::Locked, during, "another opener has the file: close that one first")
+    })
 }
 
 #[async_trait]
@@ -60,11 +58,11 @@ impl Env for RedbEnv {
     }
 
     async fn create(&mut self, cluster: ClusterId, node: NodeId) -> Result<Identity> {
-        RedbEngine::create(self.take("creating a store")?, cluster, node, StoreId(self.random.u64(..)))
+        RedbEngine::create(take(&self.file, "creating a store")?, cluster, node, StoreId(self.random.u64(..)))
     }
 
     async fn open(&mut self, expected: Expected) -> Result<Box<dyn Engine>> {
-        Ok(Box::new(Open(RedbEngine::open(self.take("opening a store")?, expected)?)))
+        Ok(Box::new(Open(RedbEngine::open(take(&self.file, "opening a store")?, expected, self.random.u64(..))?)))
     }
 
     /// Lets what is under way go on for a few calls first, so that it may end between a write and its sync.
@@ -123,19 +121,4 @@ impl Env for RedbEnv {
     }
 }
 
-pub(crate) struct Open(pub(crate) RedbEngine);
-
-#[async_trait]
-impl Engine for Open {
-    async fn group(&self, id: GroupId) -> Result<Arc<dyn Storage>> {
-        Ok(Arc::new(self.0.group(id)?))
-    }
-
-    async fn groups(&self) -> Result<Vec<GroupId>> {
-        Ok(self.0.groups())
-    }
-
-    async fn close(&self) -> Result<()> {
-        self.0.close().await
-    }
-}
+eraft_conformance::engine!(Open(RedbEngine));

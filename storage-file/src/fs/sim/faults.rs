@@ -42,6 +42,11 @@ impl Call {
     pub fn is_mutating(self) -> bool {
         !matches!(self, Call::Open | Call::ReadDir | Call::Metadata | Call::Lock | Call::Read)
     }
+
+    /// Whether it makes something durable.
+    pub fn is_sync(self) -> bool {
+        matches!(self, Call::SyncDir | Call::SyncData | Call::SyncAll)
+    }
 }
 
 /// What happens to a call that is to fail.
@@ -53,7 +58,7 @@ pub enum Fault {
     NoSpace,
     /// `EROFS`: the file system has become read-only.
     ReadOnly,
-    /// `EINTR`: a signal came; only of interest to a sync, which must not be retried.
+    /// `EINTR`: a signal came. The seam makes the call again at once, and that counts as another; but a sync has failed.
     Interrupted,
     /// `EMFILE`: too many open files.
     TooManyFiles,
@@ -139,6 +144,10 @@ impl Plan {
             met = met.or(Some(rule.fault));
             rule.lasts
         });
+        if met == Some(Fault::Interrupted) && !call.is_sync() {
+            *self.calls.entry(call).or_default() += 1;
+            met = None;
+        }
         Ok(met)
     }
 
