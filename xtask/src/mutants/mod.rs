@@ -5,6 +5,7 @@
 //! A patch that no longer applies, a mutated tree that does not compile, a test that does not exist: these are errors.
 
 use std::collections::VecDeque;
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -35,6 +36,12 @@ pub(crate) struct Args {
     /// Only see that every patch is well formed and applies; build nothing.
     #[arg(long)]
     check: bool,
+    /// Begin none once this many minutes are over. Those that were not tried are counted; where the round began is printed.
+    #[arg(long)]
+    minutes: Option<u64>,
+    /// Where to begin: at the first whose name contains this [default: the first of all; with `--minutes`, any].
+    #[arg(long)]
+    from: Option<String>,
 }
 
 /// One mutant, tried.
@@ -49,15 +56,18 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     let started = Instant::now();
     let root = cargo::root();
     let (mut patches, mut tried) = load(&root.join("mutants"), &args.only)?;
-    if !args.check {
-        leave_out_what_cannot_be_built(&mut patches)?;
-    }
+    let mut left = 0;
     if args.check {
         check(&root, &patches, &mut tried);
-    } else if !patches.is_empty() {
-        let jobs = args.jobs.unwrap_or_else(default_jobs).clamp(1, patches.len());
+    } else {
+        leave_out_what_cannot_be_built(&mut patches)?;
+        begin_at(&mut patches, args)?;
+        let jobs = args.jobs.unwrap_or_else(default_jobs).clamp(1, patches.len().max(1));
         println!("{} mutants, {jobs} at once", patches.len());
-        tried.extend(try_all(&root, &patches, jobs)?);
+        let until = args.minutes.map(|minutes| started + Duration::from_secs(60 * minutes));
+        let results = try_all(&root, &patches, jobs, until)?;
+        left = patches.len() - results.len();
+        tried.extend(results);
     }
     for bad in tried.iter().filter(|tried| !tried.verdict.is_kill()) {
         println!("{}: {}", bad.name, bad.verdict);
@@ -66,7 +76,28 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
         println!("{} mutants looked at, {} do not apply", patches.len(), tried.len());
         return Ok(tried.is_empty());
     }
+    if left > 0 {
+        println!("{left} mutants were not tried: their time was over");
+    }
     Ok(summary(&tried, started.elapsed()))
+}
+
+/// Turns the list, in which neighbours touch the same files, so that it begins where it is told to; where not all can be tried, at
+/// any, so that in time each gets its turn.
+fn begin_at(patches: &mut [Patch], args: &Args) -> Result<()> {
+    let first = match &args.from {
+        Some(part) => patches.iter().position(|patch| patch.name.contains(part)).context("--from names no mutant")?,
+        None if args.minutes.is_some() => {
+            let drawn = usize::try_from(RandomState::new().hash_one(()) >> 33)?;
+            drawn.checked_rem(patches.len()).unwrap_or(0)
+        }
+        None => 0,
+    };
+    patches.rotate_left(first);
+    if let Some(patch) = patches.first().filter(|_| first > 0) {
+        println!("beginning in both directions from {}: the same round with --from {0}", patch.name);
+    }
+    Ok(())
 }
 
 /// Bugs of RocksDB's backend, where libclang is missing; where it is there, RocksDB is compiled before the first of them is tried.
@@ -137,15 +168,18 @@ fn check(root: &Path, patches: &[Patch], bad: &mut Vec<Tried>) {
 /// neighbours, and both end together.
 type Rest<'a> = Mutex<VecDeque<&'a Patch>>;
 
-/// Has `jobs` workers try all patches, each in a copy of the tree.
-fn try_all(root: &Path, patches: &[Patch], jobs: usize) -> Result<Vec<Tried>> {
-    let share = patches.len().div_ceil(jobs.div_ceil(2));
+/// Has `jobs` workers try all patches, or those that they can begin before the time is over, each in a copy of the tree.
+fn try_all(root: &Path, patches: &[Patch], jobs: usize, until: Option<Instant>) -> Result<Vec<Tried>> {
+    let share = patches.len().div_ceil(jobs.div_ceil(2)).max(1);
     let rests: Vec<Rest<'_>> = patches.chunks(share).map(|share| Mutex::new(share.iter().collect())).collect();
     let baseline = Baseline::of(patches);
     std::thread::scope(|scope| {
         let start = |number: usize| {
             let (rests, baseline) = (&rests, &baseline);
             let next = move || {
+                if until.is_some_and(|until| Instant::now() >= until) {
+                    return None;
+                }
                 let mut rest = rests.get(number / 2)?.lock().unwrap_or_else(PoisonError::into_inner);
                 if number.is_multiple_of(2) { rest.pop_front() } else { rest.pop_back() }
             };
@@ -198,4 +232,46 @@ fn try_one(tree: &Tree, target: &Path, patch: &Patch) -> Result<Verdict> {
 
 fn print_line(patch: &Patch, verdict: &Verdict, took: Duration) {
     println!("{:<9} {:>5.1} s  {:<44} {}", verdict.word(), took.as_secs_f32(), patch.name, patch.bug);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn patches() -> Vec<Patch> {
+        let named = |name: &str| Patch {
+            name: name.to_owned(),
+            path: PathBuf::new(),
+            bug: String::new(),
+            test: Vec::new(),
+            files: Default::default(),
+        };
+        ["codec-a", "core-a", "core-b", "file-a"].map(named).into()
+    }
+
+    fn order(minutes: Option<u64>, from: Option<&str>) -> Vec<String> {
+        let args = Args { only: Vec::new(), jobs: None, check: false, minutes, from: from.map(str::to_owned) };
+        let mut patches = patches();
+        begin_at(&mut patches, &args).unwrap();
+        patches.into_iter().map(|patch| patch.name).collect()
+    }
+
+    #[test]
+    fn a_round_begins_where_it_is_told_to_and_leaves_none_out() {
+        assert_eq!(order(None, Some("core")), ["core-a", "core-b", "file-a", "codec-a"]);
+        assert_eq!(order(Some(5), Some("file")), ["file-a", "codec-a", "core-a", "core-b"]);
+        assert_eq!(order(None, None), ["codec-a", "core-a", "core-b", "file-a"]);
+    }
+
+    #[test]
+    fn a_round_that_may_not_reach_all_begins_at_any() {
+        let firsts: std::collections::BTreeSet<_> = (0..200).map(|_| order(Some(5), None).remove(0)).collect();
+        assert_eq!(firsts.len(), patches().len());
+    }
+
+    #[test]
+    fn a_beginning_that_is_none_is_told() {
+        let args = Args { only: Vec::new(), jobs: None, check: false, minutes: None, from: Some("nothing".into()) };
+        assert!(begin_at(&mut patches(), &args).is_err());
+    }
 }
