@@ -1,5 +1,7 @@
 //! Line 14: a full disk is `Full`, harms nothing, and is told beforehand.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use eraft_core::{
     Entry, EntryKind,
@@ -11,6 +13,9 @@ use crate::{Handle, Lab, Model, make::*};
 
 /// A disk that takes more than this after it was filled was not filled.
 const MAX_FILL_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Room that is not told after this is never told.
+const TOLD_WITHIN: Duration = Duration::from_secs(20);
 
 /// The save that does not fit fails whole; what was acknowledged before is there, on the full disk as on the freed one.
 pub async fn line_14_a_full_disk_is_full_and_harms_nothing(lab: &mut Lab) {
@@ -97,6 +102,38 @@ pub async fn line_14_room_sinks_with_every_save_or_is_unbounded(lab: &mut Lab) {
     lab.holds("the room after a large save", honest, || format!("{before} bytes before, {after} after"));
 }
 
+/// A full store is given nothing to save: if it looked at its disk with saves alone, it would stay full.
+pub async fn line_14_room_that_others_give_back_is_told_without_a_save(lab: &mut Lab) {
+    let storage = lab.fresh().await;
+    let mut model = lab.blank_model();
+    lab.save(&storage, &mut model, append(entries(1, 1, 5))).await;
+    lab.env().fill_disk().await;
+    // A store may give away what it held for itself, and count that as room; it is used up as well.
+    lab.save(&storage, &mut model, set(voted(2, 0))).await;
+    use_up(lab, &storage, &mut model).await;
+    lab.env().free_disk().await;
+    let told = async {
+        while storage.room_bytes() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let told = tokio::time::timeout(TOLD_WITHIN, told).await;
+    lab.holds("the room on the freed disk", told.is_ok(), || format!("none after {} s", TOLD_WITHIN.as_secs()));
+    let payload_bytes = storage.room_bytes().saturating_sub(64).min(100_000) as usize;
+    let index = model.state.outline.last_index().0 + 1;
+    lab.save(&storage, &mut model, append(vec![bulky(1, index, payload_bytes)])).await;
+    lab.shows(&storage, &model, "after a save on the freed disk").await;
+}
+
+/// Appends until no room is told any more.
+async fn use_up(lab: &Lab, storage: &Handle, model: &mut Model) {
+    while storage.room_bytes() > 0 {
+        let payload_bytes = storage.room_bytes().saturating_sub(32).min(100_000) as usize;
+        let index = model.state.outline.last_index().0 + 1;
+        lab.save(storage, model, append(vec![bulky(1, index, payload_bytes)])).await;
+    }
+}
+
 /// A node on a full disk can still vote, lead (which begins with a no-op), and free room: it compacts.
 pub async fn line_14_at_zero_room_the_reserve_saves_votes_and_compactions(lab: &mut Lab) {
     let storage = lab.fresh().await;
@@ -105,11 +142,7 @@ pub async fn line_14_at_zero_room_the_reserve_saves_votes_and_compactions(lab: &
     let snapshot = chunks(1, 1, 10);
     let staged = lab.stage(&storage, meta(1, 4), &snapshot).await;
     lab.env().fill_disk().await;
-    while storage.room_bytes() > 0 {
-        let payload_bytes = storage.room_bytes().saturating_sub(32).min(100_000) as usize;
-        let index = model.state.outline.last_index().0 + 1;
-        lab.save(&storage, &mut model, append(vec![bulky(1, index, payload_bytes)])).await;
-    }
+    use_up(lab, &storage, &mut model).await;
     lab.save(&storage, &mut model, set(voted(2, 3))).await;
     let index = model.state.outline.last_index().next();
     let noop = Entry { index, term: Term(2), kind: EntryKind::Noop, payload: Bytes::new() };
