@@ -158,6 +158,10 @@ impl Storage for FileStorage {
         room.bytes(shared.free_bytes(), shared.segment_bytes, queued.bytes, queued.saves)
     }
 
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
     async fn close(&self) -> Result<()> {
         self.handle.close(&self.engine.commit, self.owns_engine).await
     }

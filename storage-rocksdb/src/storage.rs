@@ -127,6 +127,10 @@ impl Storage for RocksStorage {
         self.engine.store.room.bytes(queued.bytes, queued.saves)
     }
 
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
     async fn close(&self) -> Result<()> {
         self.handle.close(&self.engine.commit, self.owns_engine).await
     }

@@ -21,7 +21,7 @@ pub(crate) struct Args {
     /// Fail, instead of skipping, where one of these is missing (comma separated; the names of the table).
     #[arg(long, value_delimiter = ',')]
     require: Vec<String>,
-    /// Run the long versions: 30 rounds of the kill test, 20 power cuts on each file system.
+    /// Run the long versions: 30 rounds of the kill test, 100 power cuts on each file system, every state, call and place.
     #[arg(long)]
     long: bool,
     /// The seed of the random tests; without it each draws its own or takes its default, and prints it.

@@ -33,10 +33,11 @@ impl Report {
         self.states.values().sum()
     }
 
-    /// The categories that have states, but less than this share of all.
+    /// The categories that have less than this share of all states, or none.
     pub fn rarer_than(&self, share: f64) -> Vec<Category> {
         let least = share * self.total() as f64;
-        self.states.iter().filter(|(_, count)| (**count as f64) < least).map(|(category, _)| *category).collect()
+        let count = |category: &Category| self.states.get(category).copied().unwrap_or(0);
+        Category::ALL.into_iter().filter(|category| count(category) as f64 <= least).collect()
     }
 }
 

@@ -150,6 +150,10 @@ impl Storage for Faulty {
         self.faults.room_bytes().unwrap_or_else(|| self.inner.room_bytes())
     }
 
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        self.inner.facts()
+    }
+
     async fn close(&self) -> Result<()> {
         let met = self.faults.pass(Method::Close).await?;
         self.inner.close().await.and_then(|()| met.done(()))

@@ -172,6 +172,10 @@ impl Storage for Handle {
         u64::MAX
     }
 
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
     async fn close(&self) -> Result<()> {
         self.open()?;
         idle(&self.shared).await;

@@ -143,6 +143,11 @@ impl Storage for RemoteStorage {
         self.sizes().room
     }
 
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        // What only people read is not sent.
+        Vec::new()
+    }
+
     async fn close(&self) -> Result<()> {
         self.object.ask(Request::CloseGroup { group: self.object.id }).await
     }

@@ -10,7 +10,7 @@
 //! The author of a backend writes a [`Backend`] over a [`Disk`] that counts calls and fails the n-th, and calls [`run`]:
 //!
 //! ```ignore
-//! let report = sweep::run(&MyBackend, &sweep::Plan::from_env()).unwrap_or_else(|failure| panic!("{failure}"));
+//! let report = sweep::run(&MyBackend, &sweep::Plan::from_env(1)).unwrap_or_else(|failure| panic!("{failure}"));
 //! println!("{report}");
 //! ```
 //!

@@ -97,10 +97,8 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     fn room_bytes(&self) -> u64;
 
     /// What the backend tells of itself beside its sizes, for people: names and values of one word each, in a stable order.
-    /// Cheap.
-    fn facts(&self) -> Vec<(&'static str, String)> {
-        Vec::new()
-    }
+    /// Cheap; none is fine, and a wrapper hands on what it wraps has to tell.
+    fn facts(&self) -> Vec<(&'static str, String)>;
 
     /// Completes what is queued and gives the group's handle back. Saves and reads after it are refused.
     async fn close(&self) -> Result<()>;

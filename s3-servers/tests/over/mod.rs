@@ -249,6 +249,10 @@ impl Storage for Local {
         self.0.room_bytes()
     }
 
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        self.0.facts()
+    }
+
     async fn close(&self) -> Result<()> {
         self.0.close().await
     }

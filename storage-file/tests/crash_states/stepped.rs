@@ -101,6 +101,10 @@ impl Storage for Group {
         self.storage.room_bytes()
     }
 
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        self.storage.facts()
+    }
+
     async fn close(&self) -> Result<()> {
         self.storage.close().await
     }

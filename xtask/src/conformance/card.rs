@@ -83,7 +83,11 @@ impl Card {
     }
 
     pub(crate) fn failed(&self) -> usize {
-        self.cases.values().filter(|outcome| **outcome == Outcome::Failed).count()
+        self.backends.iter().map(|backend| self.failed_by(backend)).sum()
+    }
+
+    pub(crate) fn failed_by(&self, backend: &str) -> usize {
+        self.cases.iter().filter(|((name, _), outcome)| *name == backend && **outcome == Outcome::Failed).count()
     }
 
     /// Cases of no promise that is listed stand under their own first word, so that none is left out.
@@ -164,9 +168,12 @@ impl Card {
         };
         let backends =
             self.backends.iter().map(|backend| format!("  {}: {{\n{}\n  }}", quoted(backend), promises(backend)));
+        let left_out = self.left_out.iter().map(|(backend, reason)| format!("{}: {}", quoted(backend), quoted(reason)));
+        let left_out = left_out.collect::<Vec<_>>().join(", ");
+        let left_out = (!self.left_out.is_empty()).then(|| format!("  \"left out\": {{{left_out}}}"));
         let notes = self.notes.iter().map(|note| quoted(note)).collect::<Vec<_>>().join(", ");
         let notes = (!self.notes.is_empty()).then(|| format!("  \"notes\": [{notes}]"));
-        format!("{{\n{}\n}}", backends.chain(notes).collect::<Vec<_>>().join(",\n"))
+        format!("{{\n{}\n}}", backends.chain(left_out).chain(notes).collect::<Vec<_>>().join(",\n"))
     }
 }
 
@@ -211,6 +218,7 @@ mod tests {
         let table = card.table();
         assert!(table.lines().next().unwrap().contains("three"), "{table}");
         assert!(table.contains("SKIPPED three: no compiler"), "{table}");
+        assert!(card.json().ends_with("\"left out\": {\"three\": \"no compiler\"}\n}"), "{}", card.json());
     }
 
     #[test]
@@ -227,6 +235,11 @@ mod tests {
         let table = card().table();
         assert!(table.contains("FAILED two line_03_a"), "{table}");
         assert!(table.lines().any(|line| line.starts_with("line_03") && line.contains("1 pass, 1 skip")), "{table}");
+    }
+
+    #[test]
+    fn what_failed_is_counted_backend_by_backend() {
+        assert_eq!((card().failed_by("one"), card().failed_by("two"), card().failed()), (0, 1, 1));
     }
 
     #[test]

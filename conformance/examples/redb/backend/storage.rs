@@ -90,6 +90,10 @@ impl Storage for RedbStorage {
         u64::MAX
     }
 
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
     async fn close(&self) -> Result<()> {
         self.handle.close(&self.commit, false).await
     }

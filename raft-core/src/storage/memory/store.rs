@@ -128,6 +128,10 @@ impl Storage for MemoryStorage {
         u64::MAX
     }
 
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
     async fn close(&self) -> Result<()> {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Err(closed());
