@@ -112,17 +112,41 @@ pub async fn line_14_room_that_others_give_back_is_told_without_a_save(lab: &mut
     lab.save(&storage, &mut model, set(voted(2, 0))).await;
     use_up(lab, &storage, &mut model).await;
     lab.env().free_disk().await;
+    takes_entries_again(lab, &storage, &mut model, "on the freed disk").await;
+}
+
+/// What is compacted gives its room back: a node on a full disk that took a snapshot before goes on by itself.
+pub async fn line_14_a_full_disk_takes_entries_again_once_the_log_is_compacted(lab: &mut Lab) {
+    let storage = lab.fresh().await;
+    let mut model = lab.blank_model();
+    for index in 1..=40 {
+        lab.save(&storage, &mut model, append(vec![bulky(1, index, 100_000)])).await;
+    }
+    let snapshot = chunks(1, 1, 10);
+    let staged = lab.stage(&storage, meta(1, 40), &snapshot).await;
+    lab.env().fill_disk().await;
+    lab.save(&storage, &mut model, set(voted(2, 0))).await;
+    use_up(lab, &storage, &mut model).await;
+    model.apply(&keep(), Some(&crate::Content::new(meta(1, 40), &snapshot))).unwrap();
+    let published = storage.save_state_and_snapshot(keep(), staged).await;
+    lab.holds("publishing at zero room", published.is_ok(), || format!("{published:?}"));
+    lab.save(&storage, &mut model, compact(1, 40)).await;
+    takes_entries_again(lab, &storage, &mut model, "once the log is compacted").await;
+}
+
+/// That room is told, without a save, and holds.
+async fn takes_entries_again(lab: &Lab, storage: &Handle, model: &mut Model, when: &str) {
     let told = async {
         while storage.room_bytes() == 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     let told = tokio::time::timeout(TOLD_WITHIN, told).await;
-    lab.holds("the room on the freed disk", told.is_ok(), || format!("none after {} s", TOLD_WITHIN.as_secs()));
+    lab.holds(&format!("the room {when}"), told.is_ok(), || format!("none after {} s", TOLD_WITHIN.as_secs()));
     let payload_bytes = storage.room_bytes().saturating_sub(64).min(100_000) as usize;
     let index = model.state.outline.last_index().0 + 1;
-    lab.save(&storage, &mut model, append(vec![bulky(1, index, payload_bytes)])).await;
-    lab.shows(&storage, &model, "after a save on the freed disk").await;
+    lab.save(storage, model, append(vec![bulky(1, index, payload_bytes)])).await;
+    lab.shows(storage, model, when).await;
 }
 
 /// Appends until no room is told any more.

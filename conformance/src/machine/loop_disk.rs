@@ -79,10 +79,15 @@ impl LoopDisk {
         let mut disk = LoopDisk { kind, directory: directory.keep(), janitor: None };
         disk.janitor = Some(Janitor::hire(&disk.path(), &disk.directory)?);
         let (mkfs, least) = kind.mkfs();
-        let image = File::create(disk.image()).map_err(|error| error.to_string())?;
+        let image_path = disk.image();
+        let image = File::create(&image_path).map_err(|error| error.to_string())?;
         image.set_len(mebibytes.max(least) << 20).map_err(|error| error.to_string())?;
         std::fs::create_dir(disk.path()).map_err(|error| error.to_string())?;
-        run(mkfs, [Path::new("-q"), &disk.image()])?;
+        let mut options = vec![Path::new("-q")];
+        // Or a part of ext4 would be for root alone, and a disk that root has filled have less than nothing for others.
+        options.extend((kind == FileSystem::Ext4).then_some(["-m", "0"].map(Path::new)).into_iter().flatten());
+        options.push(&image_path);
+        run(mkfs, options)?;
         run("xfs_io", ["-V"])?;
         disk.mount()?;
         Ok(disk)
