@@ -58,7 +58,7 @@ const KEPT_HERE: Metric = Metric::counter(
 const BUCKET_AWAY: Metric = Metric::gauge(
     "eraft_s3_bucket_away",
     Unit::Count,
-    "1 from a snapshot that could not be put into the bucket until one was, else 0.",
+    "1 from a snapshot that could not be put into the bucket until one was, or was refused for good, else 0.",
 );
 
 /// Every metric of this backend; those of the local store are its own.

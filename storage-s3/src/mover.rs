@@ -45,7 +45,7 @@ impl<L: Storage> Mover<L> {
                 Err(error) if is_final(&error) => {
                     error!(%error, "the snapshot stays in the local store");
                     // Whoever stages the next one asks the bucket, and is told the same.
-                    self.shared.outage.is_over();
+                    self.shared.outage.end();
                     return;
                 }
                 Err(error) => {

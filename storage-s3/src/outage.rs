@@ -42,9 +42,17 @@ impl Outage {
 
     /// A snapshot is whole in the bucket.
     pub(crate) fn is_over(&self) {
-        if self.is_on.swap(false, Ordering::Relaxed) {
-            self.told.bucket_away(false);
+        if self.end() {
             info!("the bucket takes snapshots again");
         }
+    }
+
+    /// The bucket is there, and takes no snapshot of this store, as whoever asks is told. Whether it was away.
+    pub(crate) fn end(&self) -> bool {
+        let was_on = self.is_on.swap(false, Ordering::Relaxed);
+        if was_on {
+            self.told.bucket_away(false);
+        }
+        was_on
     }
 }

@@ -1,8 +1,9 @@
 //! What an operator sees of the bucket: what travels, what is tried again, and what came back wrong.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use eraft_storage_s3::S3Options;
+use eraft_core::Storage as _;
+use eraft_storage_s3::{CollectOptions, S3Options};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 
 use crate::support::*;
@@ -91,4 +92,50 @@ async fn what_could_not_be_removed_is_counted() {
     }
     assert_eq!(left_behind, 2, "the manifest, which may be there, and the object");
     assert_eq!(watched.names().await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_outage_is_told_from_the_first_snapshot_that_fails_to_the_first_that_does_not() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _here = metrics::set_default_local_recorder(&recorder);
+    let watched = Watched::default();
+    let told = || {
+        let found = counted(&snapshotter);
+        [found["eraft_s3_kept_here_total"], found["eraft_s3_bucket_away"]]
+    };
+    let store = fresh(&watched, S3Options { inline_over_bytes: 0, ..options() }).await;
+    watched.watch_all();
+    watched.script(|_| Fate::Fail(busy()));
+    publish(&store, 5, &noise(1, 100)).await;
+    assert_eq!(told(), [1, 1]);
+    watched.heal();
+    watched.settle_to(2).await;
+    let mut tries = 0..500;
+    while told() != [0, 0] {
+        assert!(tries.next().is_some(), "it is still told to be away: {:?}", store.facts());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_collected_is_counted() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _here = metrics::set_default_local_recorder(&recorder);
+    let watched = Watched::default();
+    let (keep_younger, grace, every) = (Duration::ZERO, Duration::ZERO, Duration::from_secs(1 << 30));
+    let collect = CollectOptions { keep_last: 1, keep_younger, grace, every };
+    let store = fresh(&watched, S3Options { collect, ..options() }).await;
+    publish(&store, 1, &noise(1, 600)).await;
+    // Its own collector has its turn, and finds nothing yet.
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+    publish(&store, 2, &noise(2, 600)).await;
+    let gone = store.collect_garbage().await.unwrap();
+    let found = counted(&snapshotter);
+    let told = [found["eraft_s3_collected_total"], found["eraft_s3_collected_bytes_total"]];
+    assert_eq!(told, [gone.objects.len() as u64, gone.size_bytes]);
+    assert_eq!(told[0], 2, "an object and its manifest: {gone:?}");
 }
