@@ -20,9 +20,13 @@ fn told(snapshotter: &Snapshotter) -> BTreeMap<String, f64> {
     all.map(|(key, _, _, value)| (key.key().name().to_owned(), number(value))).collect()
 }
 
+/// Small enough for any machine.
+fn options() -> RocksOptions {
+    RocksOptions { write_buffer_bytes: 1 << 20, reserve_bytes: 8 << 20, ..RocksOptions::default() }
+}
+
 fn open(dir: &Path) -> RocksStorage {
-    let options = RocksOptions { reserve_bytes: 8 << 20, ..RocksOptions::default() };
-    RocksStorage::open_with(dir, Expected::any(), options).unwrap()
+    RocksStorage::open_with(dir, Expected::any(), options()).unwrap()
 }
 
 #[test]
@@ -32,7 +36,7 @@ fn what_rocksdb_counts_is_told_with_each_save() {
     let _here = metrics::set_default_local_recorder(&recorder);
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("store");
-    RocksStorage::create(&dir, ClusterId(1), NodeId(1)).unwrap();
+    RocksStorage::create_with(&dir, ClusterId(1), NodeId(1), options()).unwrap();
     let store = open(&dir);
     told(&snapshotter);
     for index in 1..=9 {
