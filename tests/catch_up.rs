@@ -67,7 +67,7 @@ impl Scale {
                 value_bytes: 1024,
                 max_log_bytes: 256 * 1024,
                 trailing_entries: 50,
-                throttle: MIB / 2,
+                throttle: MIB / 8,
                 watched: Duration::from_millis(500),
             }
         }

@@ -199,7 +199,8 @@ fn assert_broken_is_found(mut operations: Vec<Operation>, random: &mut fastrand:
     let stale = *stale;
     match verdict(&operations) {
         Verdict::Impossible { operation, before } => {
-            assert_eq!(operation, stale);
+            // Another may have ended in the same millisecond.
+            assert_eq!(operation.end, stale.end);
             assert!(!before.is_empty());
         }
         other => panic!("{other:?}"),

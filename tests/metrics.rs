@@ -143,6 +143,7 @@ fn counters_never_go_back_while_a_node_runs() {
     for round in 0..3 {
         set(&trio, 20);
         if round == 0 {
+            trio.agree();
             trio.nodes[leader].kill();
         } else if round == 1 {
             trio.nodes[leader].start();

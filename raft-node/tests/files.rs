@@ -51,7 +51,10 @@ async fn propose(nodes: &[Node], command: &str) {
             match node.propose(command.to_owned().into()).await {
                 Ok(_) => return,
                 Err(
-                    ProposeError::NotLeader { .. } | ProposeError::LeadershipLost { .. } | ProposeError::Stopped { .. },
+                    ProposeError::NotLeader { .. }
+                    | ProposeError::LeadershipLost { .. }
+                    | ProposeError::Overtaken
+                    | ProposeError::Stopped { .. },
                 ) => {}
                 Err(other) => panic!("{other}"),
             }

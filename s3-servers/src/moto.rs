@@ -11,6 +11,10 @@ use std::{
 
 use crate::{Access, lifeline::Lifeline};
 
+/// moto looks whether a condition holds and then stores, without a lock. There is no I/O in between, so its threads take turns
+/// there only where Python has them do so by the clock: every five milliseconds, or, as here, hardly ever.
+const SERVE: &str = "import sys; sys.setswitchinterval(60); from moto.server import main; main(sys.argv[1:])";
+
 /// A process that serves, until it is dropped or this process ends.
 #[derive(Debug)]
 pub struct Moto {
@@ -44,7 +48,7 @@ impl Moto {
     /// Why it does not serve.
     pub fn start() -> Result<Moto, String> {
         let mut command = Command::new(Moto::interpreter()?);
-        command.args(["-m", "moto.server", "--host", "127.0.0.1", "--port", "0"]);
+        command.args(["-c", SERVE, "--host", "127.0.0.1", "--port", "0"]);
         let mut process = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -58,6 +58,20 @@ impl Rival {
         Rival { process, said }
     }
 
+    /// Stops it, and waits until each of its threads has met the signal.
+    fn stop(&self) {
+        self.send(Signal::STOP);
+        let has_stopped = |task: std::io::Result<std::fs::DirEntry>| {
+            let stat = std::fs::read_to_string(task.unwrap().path().join("stat"));
+            // One that has just ended does nothing more, either.
+            stat.map_or(true, |stat| stat.rsplit(')').next().unwrap().starts_with(" T"))
+        };
+        let tasks = format!("/proc/{}/task", self.process.id());
+        while !std::fs::read_dir(&tasks).unwrap().all(has_stopped) {
+            std::thread::yield_now();
+        }
+    }
+
     fn send(&self, signal: Signal) {
         let process = Pid::from_raw(i32::try_from(self.process.id()).unwrap()).unwrap();
         kill_process(process, signal).unwrap();
@@ -100,7 +114,7 @@ async fn race(access: &Access, prefix: &str, after: Duration) {
         rival.said.next().expect("it ended too early").unwrap();
     }
     std::thread::sleep(after);
-    rival.send(Signal::STOP);
+    rival.stop();
 
     copy(&first, &second);
     let successor = open(&second, access, prefix).await.unwrap();

@@ -49,13 +49,13 @@ fn table_bytes(dir: &Path) -> u64 {
     bytes_of(dir, |name| name.ends_with(".sst"))
 }
 
-/// Waits until RocksDB has changed nothing about its tables for a second.
+/// Waits until RocksDB has changed nothing about its tables for three seconds.
 fn settle(dir: &Path) {
     let edits = || bytes_of(dir, |name| name.starts_with("MANIFEST-"));
     let mut before = 0;
     while edits() != before {
         before = edits();
-        std::thread::sleep(Duration::from_secs(1));
+        std::thread::sleep(Duration::from_secs(3));
     }
 }
 

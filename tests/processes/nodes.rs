@@ -201,9 +201,12 @@ impl Trio {
         self.nodes.iter_mut().for_each(|node| node.flags.clone_from(&flags));
     }
 
-    /// Starts all three.
+    /// Starts all three, and waits until each of them answers: two are enough to lead.
     pub fn start(&mut self) {
         self.nodes.iter_mut().for_each(Node::start);
+        self.nodes.iter().for_each(|node| {
+            wait_until("a started node answers", || node.info("role"));
+        });
     }
 
     /// The place of the node that leads, and its term, once one does.

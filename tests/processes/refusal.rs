@@ -11,6 +11,9 @@ use rustix::process::Signal;
 
 use super::{Program, wait_until};
 
+/// So often is looked whether it has ended, before it counts as running.
+const PATIENCE_LOOKS: usize = 1500;
+
 /// Runs the program on plain files in `dir`, sees it end by itself and not well, and returns all that it said.
 pub fn refused<A: AsRef<OsStr>>(dir: &Path, arguments: &[A]) -> String {
     refused_by(Program::FileNode, dir, arguments)
@@ -27,14 +30,14 @@ pub fn refused_by<A: AsRef<OsStr>>(program: Program, dir: &Path, arguments: &[A]
     let ended = wait_until("the program ends", || {
         looks += 1;
         // What was started against its promise is ended in order: a starter takes its nodes along.
-        if looks == 500 {
+        if looks == PATIENCE_LOOKS {
             rustix::process::kill_process(rustix::process::Pid::from_child(&process), Signal::TERM).unwrap();
         }
         process.try_wait().unwrap()
     });
     let text = std::fs::read_to_string(&said).unwrap();
     std::fs::remove_file(said).unwrap();
-    assert!(looks < 500, "it did what it should have refused:\n{text}");
+    assert!(looks < PATIENCE_LOOKS, "it did what it should have refused:\n{text}");
     assert!(!ended.success(), "it ended well, having said:\n{text}");
     assert!(!text.contains("panicked"), "{text}");
     text

@@ -185,7 +185,7 @@ impl Stage {
         let (next, lines) = loop {
             let terminal = &self.terminals[terminal];
             let all = terminal.lines();
-            let (next, lines) = self.comparable(&all, terminal.compared, wanted.len());
+            let (next, lines) = self.comparable(&all, terminal.compared, &wanted);
             if lines.len() >= wanted.len() || started.elapsed() > PATIENCE {
                 break (next, lines);
             }
@@ -195,19 +195,19 @@ impl Stage {
         self.terminals[terminal].compared = next;
     }
 
-    /// The next `count` lines that are not empty, masked; of elections that follow each other one is enough, since how many it
-    /// takes is chance. Also where they end.
-    fn comparable(&self, all: &[String], from: usize, count: usize) -> (usize, Vec<String>) {
+    /// The next lines that are not empty, masked, as many as are wanted; an election that README does not have there is left
+    /// out, since how many it takes, and whether a machine stalls, is chance. Also where they end.
+    fn comparable(&self, all: &[String], from: usize, wanted: &[String]) -> (usize, Vec<String>) {
         let mut lines: Vec<String> = Vec::new();
         let mut next = from;
         for (at, line) in all.iter().enumerate().skip(from) {
             let line = masked(&self.cast.to_readme(line));
-            let again = line.contains(" leads (term ") && lines.last() == Some(&line);
-            if !again && lines.len() == count {
+            let by_chance = line.contains(" leads (term ") && wanted.get(lines.len()) != Some(&line);
+            if !by_chance && lines.len() == wanted.len() {
                 break;
             }
             next = at + 1;
-            if !again && !line.is_empty() {
+            if !by_chance && !line.is_empty() {
                 lines.push(line);
             }
         }

@@ -5,6 +5,7 @@ write that was acknowledged, until it reads `killed` and has written as much aga
 it reads everything back, and prints `done`.
 """
 
+import os
 import sys
 import threading
 
@@ -99,10 +100,10 @@ def write_through_a_kill(client):
 def main(addresses):
     for place, address in enumerate(addresses):
         with connect(address) as client:
-            every_command(client, f"node-{place}")
+            every_command(client, f"node-{place}-{os.getpid()}")
             what_nodes_tell(client, addresses)
     with connect(addresses[0], protocol=2) as client:
-        every_command(client, "resp2")
+        every_command(client, f"resp2-{os.getpid()}")
     with connect(addresses[0], load_balancing_strategy=LoadBalancingStrategy.ROUND_ROBIN) as client:
         read_at_replicas(client)
     print("ready", flush=True)

@@ -144,7 +144,7 @@ fn a_cluster_keeps_its_snapshots_itself_while_the_bucket_is_away_and_hands_them_
     trio.start();
     load.run(&trio, |took| took >= LOOK);
     load.all_there(&trio);
-    assert!(all_say(&trio, "snapshot_in", "local-store"));
+    wait_until("all say where it is", || all_say(&trio, "snapshot_in", "local-store").then_some(()));
 
     bucket.comes_back();
     wait_until("the snapshots are in the bucket", || all_say(&trio, "snapshot_in", "bucket").then_some(()));

@@ -18,7 +18,7 @@ const CHUNK_BYTES: usize = 512 << 10;
 /// Tries that outlast a restart of the server, however busy this machine is.
 pub(crate) fn patient() -> RetryOptions {
     RetryOptions {
-        attempts: 24,
+        attempts: 240,
         first_pause: Duration::from_millis(50),
         longest_pause: Duration::from_secs(1),
         call_timeout: Duration::from_secs(4),

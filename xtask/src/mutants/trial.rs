@@ -211,10 +211,9 @@ mod tests {
         let mut endless = Command::new("sh");
         endless.args(["-c", "sleep 1000 & echo $! ; wait"]);
         let log = dir.path().join("log");
-        assert!(run_logged(&mut endless, &log, Duration::from_millis(200)).unwrap().is_none());
-        let pid = read(&log).unwrap();
-        let alive =
-            || std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).is_ok_and(|stat| !stat.contains(") Z "));
+        assert!(run_logged(&mut endless, &log, Duration::from_secs(2)).unwrap().is_none());
+        let pid: u32 = read(&log).unwrap().trim().parse().expect("what it started, within two seconds");
+        let alive = || std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
         while alive() {
             std::thread::yield_now();
         }

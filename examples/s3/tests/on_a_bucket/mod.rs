@@ -43,7 +43,8 @@ impl Bucket {
     /// The files of the objects that it holds.
     pub fn objects(&self) -> usize {
         fn files(dir: &Path) -> usize {
-            let entries = std::fs::read_dir(dir).unwrap().map(Result::unwrap);
+            // A folder that has become empty goes with its last object.
+            let entries = std::fs::read_dir(dir).into_iter().flatten().map(Result::unwrap);
             entries.map(|entry| if entry.path().is_dir() { files(&entry.path()) } else { 1 }).sum()
         }
         files(&self.directory.join(NAME))
