@@ -14,13 +14,13 @@
     reason = "a test that runs real processes and reads the source tree"
 )]
 
-use std::{collections::BTreeSet, path::Path, process::Command};
+use std::{collections::BTreeSet, path::Path};
 
 use syn::{Fields, Item, Visibility};
 
 mod processes;
 
-use processes::{Client, Reply, alone, file_node};
+use processes::{Client, Reply, alone, file_node, flags_missing, flags_unnamed, subcommands};
 
 /// Where the options are, and what they are called.
 const OPTIONS: [(&str, &str); 9] = [
@@ -47,15 +47,7 @@ const ERRORS: [(&str, &str); 6] = [
 
 #[test]
 fn every_flag_stands_in_the_operating_manual_with_its_default() {
-    let manual = manual();
-    let top = help(&[]);
-    let subcommands = subcommands(&top);
-    assert!(subcommands.contains("run") && subcommands.contains("init"), "no subcommands in:\n{top}");
-    let mut offenders = flags_missing(&manual, "the starter", &top);
-    for subcommand in &subcommands {
-        offenders.extend(flags_missing(&manual, subcommand, &help(&[subcommand])));
-    }
-    demand_none(offenders);
+    demand_none(flags_unnamed(&manual(), &file_node()));
 }
 
 #[test]
@@ -95,30 +87,6 @@ fn what_is_missing_is_found() {
     assert_eq!(subcommands("Commands:\n  run   x\n  help  y\n\nOptions:\n"), BTreeSet::from(["run".to_owned()]));
 }
 
-/// The flags in `help` that the manual does not name, and those whose default it does not tell in the same line.
-fn flags_missing(manual: &str, of: &str, help: &str) -> Vec<String> {
-    let mut offenders = Vec::new();
-    for line in help.lines().map(str::trim).filter(|line| line.starts_with("--")) {
-        let flag = line.split_whitespace().next().unwrap();
-        let rows: Vec<&str> = manual.lines().filter(|row| row.contains(&format!("`{flag}`"))).collect();
-        let default = line.split("[default: ").nth(1).and_then(|rest| rest.split(']').next());
-        if rows.is_empty() {
-            offenders.push(format!("{of}: `{flag}`"));
-        } else if let Some(default) = default
-            && !rows.iter().any(|row| row.contains(default))
-        {
-            offenders.push(format!("{of}: `{flag}` with its default, {default}"));
-        }
-    }
-    offenders
-}
-
-fn subcommands(help: &str) -> BTreeSet<String> {
-    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    let names = lines.filter_map(|line| line.split_whitespace().next());
-    names.filter(|name| *name != "help").map(str::to_owned).collect()
-}
-
 /// Those of `names` that the manual does not name as code.
 fn unnamed(manual: &str, of: &str, names: Vec<String>) -> Vec<String> {
     let absent = |name: &String| !manual.contains(&format!("`{name}`"));
@@ -147,15 +115,6 @@ fn variants(file: &str, name: &str) -> Vec<String> {
 
 fn items(file: &str) -> impl Iterator<Item = Item> {
     syn::parse_file(file).unwrap().items.into_iter()
-}
-
-/// What the program says of itself, or of one of its subcommands: a flag and all of its text in one line.
-fn help(subcommand: &[&String]) -> String {
-    let output = Command::new(file_node()).args(subcommand).arg("--help").output().unwrap();
-    assert!(output.status.success(), "--help of {subcommand:?} failed");
-    let text = String::from_utf8(output.stdout).unwrap();
-    // With long texts, clap begins a new and deeper line for them.
-    text.replace("\n          ", "  ")
 }
 
 fn manual() -> String {

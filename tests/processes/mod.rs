@@ -6,6 +6,7 @@
 
 mod binary;
 mod clock;
+mod help;
 mod hosts;
 mod leading;
 mod meter;
@@ -19,6 +20,7 @@ mod starter;
 
 pub use binary::{Program, file_node};
 pub use clock::Clock;
+pub use help::{flags_missing, flags_unnamed, subcommands};
 pub use hosts::Hosts;
 pub use leading::AtLeader;
 pub use meter::{Disk, Memory, mib};

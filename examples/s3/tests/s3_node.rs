@@ -21,7 +21,9 @@ use std::{ops::Range, time::Duration};
 
 use eraft_s3_node::{KEYS, NAME};
 use on_a_bucket::on_a_bucket;
-use processes::{AtLeader, Client, Node, Program, Reply, Starter, Trio, free_base_port, kill, refused_by, wait_until};
+use processes::{
+    AtLeader, Client, Node, Program, Reply, Starter, Trio, flags_unnamed, free_base_port, kill, refused_by, wait_until,
+};
 use rustix::process::Signal;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -181,4 +183,11 @@ fn a_bucket_that_cannot_be_is_refused_with_what_to_do() {
         let mixed = refused(&["--bucket", NAME, "--prefix", wrong]);
         assert!(mixed.contains("--prefix holds a & or a ?"), "{mixed}");
     }
+}
+
+#[test]
+fn every_flag_stands_in_the_operating_manual_with_its_default() {
+    let manual = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/OPERATING.md");
+    let offenders = flags_unnamed(&std::fs::read_to_string(manual).unwrap(), &Program::S3Node.path());
+    assert!(offenders.is_empty(), "docs/OPERATING.md does not name:\n{}", offenders.join("\n"));
 }

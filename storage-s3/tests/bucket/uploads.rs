@@ -8,6 +8,7 @@ use std::{
 use eraft_core::{StorageErrorKind::*, *};
 use eraft_storage_s3::{RetryOptions, S3Options, VerifyUpload};
 use futures_util::FutureExt as _;
+use object_store::{Attribute, ObjectStoreExt as _, path::Path};
 
 use crate::support::*;
 
@@ -268,4 +269,17 @@ async fn an_upload_whose_writer_is_dropped_while_it_is_begun_is_aborted_all_the_
     tokio::time::sleep(Duration::from_millis(60)).await;
     watched.settle_to(0).await;
     assert!(watched.take_asked().iter().any(|asked| asked.call == Call::Abort));
+}
+
+#[tokio::test]
+async fn the_object_of_a_snapshot_has_the_storage_class_that_was_asked_for() {
+    for (size, class) in [(100, Some("STANDARD_IA")), (2000, Some("STANDARD_IA")), (100, None), (2000, None)] {
+        let watched = Watched::default();
+        let options = S3Options { storage_class: class.map(str::to_owned), ..options() };
+        publish(&fresh(&watched, options).await, 5, &noise(1, size)).await;
+        let names = watched.names().await;
+        let object = names.iter().find(|name| !name.ends_with(".manifest")).unwrap();
+        let attributes = watched.inner.get(&Path::from(object.as_str())).await.unwrap().attributes;
+        assert_eq!(attributes.get(&Attribute::StorageClass).map(AsRef::as_ref), class, "{size} bytes");
+    }
 }
