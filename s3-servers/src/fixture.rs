@@ -58,14 +58,17 @@ fn choose(required: &str) -> (Server, String) {
     }
     match in_a_container() {
         Ok((container, why)) => (Server::Container(Box::new(container)), why),
-        Err(why_not) => {
-            let docker_is_required = required.split(',').any(|name| name.trim() == "docker");
-            assert!(!docker_is_required, "docker is required here, and no S3 server runs in a container: {why_not}");
-            let directory = tempfile::tempdir().expect("a directory for the stand-in");
-            let stand_in = StandIn::start(directory.path()).expect("the stand-in starts in this process");
-            (Server::InProcess(stand_in, directory), format!("the stand-in in this process: {why_not}"))
-        }
+        Err(why_not) => in_this_process(required, &why_not),
     }
+}
+
+/// The last resort, which is none where Docker is required.
+fn in_this_process(required: &str, why_not: &str) -> (Server, String) {
+    let docker_is_required = required.split(',').any(|name| name.trim() == "docker");
+    assert!(!docker_is_required, "docker is required here, and no S3 server runs in a container: {why_not}");
+    let directory = tempfile::tempdir().expect("a directory for the stand-in");
+    let stand_in = StandIn::start(directory.path()).expect("the stand-in starts in this process");
+    (Server::InProcess(stand_in, directory), format!("the stand-in in this process: {why_not}"))
 }
 
 /// A bucket that is there, with keys as every S3 client finds them.
@@ -105,4 +108,22 @@ fn in_a_container() -> Result<(Container, String), String> {
         return Ok((Container::start(OWN_IMAGE)?, format!("{OWN_IMAGE} in a container: {why_not}")));
     }
     Err(format!("{why_not}, no {OWN_IMAGE} (cargo xtask s3-image makes it)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "docker is required here, and no S3 server runs in a container: no engine")]
+    fn without_a_container_there_is_no_server_where_docker_is_required() {
+        let _server = in_this_process("strace, docker", "no engine");
+    }
+
+    #[test]
+    fn without_a_container_the_stand_in_serves_and_says_why_it_does() {
+        let (server, why) = in_this_process("strace", "no engine");
+        assert!(matches!(server, Server::InProcess(..)));
+        assert_eq!(why, "the stand-in in this process: no engine");
+    }
 }
