@@ -47,7 +47,7 @@ const ERRORS: [(&str, &str); 6] = [
 
 #[test]
 fn every_flag_stands_in_the_operating_manual_with_its_default() {
-    demand_none(flags_unnamed(&manual(), &file_node()));
+    demand_none(flags_unnamed(&manual(), file_node()));
 }
 
 #[test]

@@ -188,6 +188,6 @@ fn a_bucket_that_cannot_be_is_refused_with_what_to_do() {
 #[test]
 fn every_flag_stands_in_the_operating_manual_with_its_default() {
     let manual = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/OPERATING.md");
-    let offenders = flags_unnamed(&std::fs::read_to_string(manual).unwrap(), &Program::S3Node.path());
+    let offenders = flags_unnamed(&std::fs::read_to_string(manual).unwrap(), Program::S3Node.path());
     assert!(offenders.is_empty(), "docs/OPERATING.md does not name:\n{}", offenders.join("\n"));
 }
