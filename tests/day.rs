@@ -112,7 +112,7 @@ fn restarts(trio: &mut Trio) {
 
     trio.nodes.iter_mut().for_each(processes::Node::kill);
     let begun = Instant::now();
-    trio.start();
+    trio.nodes.iter_mut().for_each(processes::Node::start);
     wait_until("the cluster serves again", || {
         trio.nodes.iter().find_map(|node| {
             let reply = Client::connect(&node.client, CALL_TIMEOUT).ok()?.call(&["GET", "key:000000000001"]);

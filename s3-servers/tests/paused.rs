@@ -65,7 +65,9 @@ impl Rival {
         let has_stopped = |task: std::io::Result<std::fs::DirEntry>| {
             let stat = std::fs::read_to_string(task.unwrap().path().join("stat"));
             // One that has just ended does nothing more, either.
-            stat.map_or(true, |stat| stat.rsplit(')').next().unwrap().starts_with(" T"))
+            let Some(state) = stat.as_ref().map_or(Some(" T"), |stat| stat.rsplit(')').next()) else { return false };
+            assert!(!state.starts_with(" Z"), "the rival has ended by itself");
+            state.starts_with(" T")
         };
         let tasks = format!("/proc/{}/task", self.process.id());
         while !std::fs::read_dir(&tasks).unwrap().all(has_stopped) {

@@ -142,7 +142,7 @@ macro_rules! __each_case {
             full_disk::line_14_a_save_that_does_not_fit_fails_whole [FullDisk];
             full_disk::line_14_room_is_told_beforehand [FullDisk];
             full_disk::line_14_room_sinks_with_every_save_or_is_unbounded [];
-            full_disk::line_14_room_that_others_give_back_is_told_without_a_save [FullDisk];
+            full_disk::line_14_room_that_others_give_back_is_told_without_a_save [FullDisk Reserve];
             full_disk::line_14_at_zero_room_the_reserve_saves_votes_and_compactions [FullDisk Reserve];
             full_disk::line_14_a_full_disk_takes_entries_again_once_the_log_is_compacted [FullDisk Reserve];
             reopen::line_15_what_is_read_after_a_kill_survives_a_power_cut [Kill PowerLoss];

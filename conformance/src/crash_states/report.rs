@@ -37,7 +37,8 @@ impl Report {
     pub fn rarer_than(&self, share: f64) -> Vec<Category> {
         let least = share * self.total() as f64;
         let count = |category: &Category| self.states.get(category).copied().unwrap_or(0);
-        Category::ALL.into_iter().filter(|category| count(category) as f64 <= least).collect()
+        let is_rare = |category: &Category| count(category) == 0 || (count(category) as f64) < least;
+        Category::ALL.into_iter().filter(is_rare).collect()
     }
 }
 
