@@ -240,6 +240,8 @@ impl<'a> Walk<'a> {
 
     /// The call fails, so some save does; with it fails every later one, and says so; and what had succeeded stays.
     async fn fault(&mut self, fault: Fault, crash: Crash) -> Step {
+        // What a save does once it is durable, such as removing what it replaced, may fail and harm nothing: none is under way.
+        self.all_done().await?;
         match fault {
             Fault::Sync => {
                 self.say("the next sync fails");
