@@ -76,11 +76,7 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
         println!("{} mutants looked at, {} do not apply", patches.len(), tried.len());
         return Ok(tried.is_empty());
     }
-    if left > 0 {
-        println!("{left} mutants were not tried: their time was over");
-    }
-    // A round that has found nothing out is no success.
-    Ok(summary(&tried, started.elapsed()) && (left == 0 || !tried.is_empty()))
+    Ok(summary(&tried, left, started.elapsed()))
 }
 
 /// Turns the list, in which neighbours touch the same files, so that it begins where it is told to; where not all can be tried, at
@@ -116,8 +112,12 @@ fn leave_out_what_cannot_be_built(patches: &mut Vec<Patch>) -> Result<()> {
     Ok(())
 }
 
-/// Prints the count; true when all were killed.
-fn summary(tried: &[Tried], took: Duration) -> bool {
+/// Prints the count, and how many were left; true when all that were tried were killed. A round that has found nothing out, since its
+/// time was over at once, is no success.
+fn summary(tried: &[Tried], left: usize, took: Duration) -> bool {
+    if left > 0 {
+        println!("{left} mutants were not tried: their time was over");
+    }
     let count = |wanted: fn(&Verdict) -> bool| tried.iter().filter(|tried| wanted(&tried.verdict)).count();
     let killed = count(Verdict::is_kill);
     let hung = count(|verdict| matches!(verdict, Verdict::Hung));
@@ -129,7 +129,7 @@ fn summary(tried: &[Tried], took: Duration) -> bool {
         took.as_secs() / 60,
         took.as_secs() % 60
     );
-    killed == tried.len()
+    killed == tried.len() && (left == 0 || killed > 0)
 }
 
 fn default_jobs() -> usize {
@@ -277,6 +277,17 @@ mod tests {
     fn a_round_that_may_not_reach_all_begins_at_any() {
         let firsts: std::collections::BTreeSet<_> = (0..200).map(|_| order(Some(5), None).remove(0)).collect();
         assert_eq!(firsts.len(), patches().len());
+    }
+
+    #[test]
+    fn a_round_succeeds_when_it_tried_some_and_all_of_them_were_killed() {
+        let tried = |verdict| Tried { name: "core-a".to_owned(), verdict };
+        let killed = [tried(Verdict::Killed)];
+        let survived = [tried(Verdict::Killed), tried(Verdict::Survived { passed: 1 })];
+        let succeeds = |tried: &[Tried], left| summary(tried, left, Duration::ZERO);
+        assert!(succeeds(&killed, 0) && succeeds(&killed, 7));
+        assert!(!succeeds(&survived, 0) && !succeeds(&survived, 7));
+        assert!(!succeeds(&[], 7), "its time was over before the first");
     }
 
     #[test]
